@@ -1,0 +1,45 @@
+//! Talking to brokers: one folder a kind. A [`Source`] is one configured broker; how it connects,
+//! what it reads and how it finds its queues is its own affair. Nothing here decides *when* to
+//! poll: that is `poll`.
+
+pub mod tls;
+pub mod wire;
+
+use crate::model::{Cost, ErrorKind, PollFailure, PollSuccess};
+use std::future::Future;
+use std::time::Duration;
+
+/// One configured broker.
+pub trait Source: Send {
+    /// Reads every known queue once. Connects first where there is no connection. The caller sets
+    /// the time limit and drops the future when it is over, so an implementation must leave itself
+    /// fit for the next call at every await (a connection with a reply still due is not).
+    fn poll(&mut self) -> impl Future<Output = Result<PollSuccess, BrokerError>> + Send;
+
+    /// Does one slice of the search for queues and says how long to wait before the next.
+    fn discover(&mut self) -> impl Future<Output = Result<Duration, BrokerError>> + Send;
+
+    /// What all calls have cost the broker so far, failed ones included.
+    fn cost(&self) -> Cost;
+}
+
+/// Why a broker could not be read. The message says what was asked of whom and what to do, and
+/// never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BrokerError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+impl BrokerError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl From<BrokerError> for PollFailure {
+    fn from(error: BrokerError) -> Self {
+        Self { kind: error.kind, message: error.message }
+    }
+}

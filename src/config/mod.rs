@@ -1,0 +1,224 @@
+//! The configuration: what the file, the URLs on the command line and the environment say, checked
+//! and turned into types that cannot be wrong. Knows the job systems' options by name, nothing of
+//! how they are used.
+
+use crate::model::BrokerKind;
+use crate::redact::Secret;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub http: Http,
+    /// In the order of their names; at least one.
+    pub brokers: Vec<Broker>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+/// One `[brokers.NAME.redis]` or `[brokers.NAME.rabbitmq]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broker {
+    pub name: Arc<str>,
+    pub poll: Poll,
+    pub queues: QueueFilter,
+    pub layouts: Layouts,
+    pub endpoint: Endpoint,
+}
+
+impl Broker {
+    pub const fn kind(&self) -> BrokerKind {
+        match self.endpoint {
+            Endpoint::Redis(_) => BrokerKind::Redis,
+            Endpoint::RabbitMq(_) => BrokerKind::RabbitMq,
+        }
+    }
+}
+
+/// When to poll and how much to take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Poll {
+    /// Redis 1 s, RabbitMQ 5 s by default.
+    pub interval: Duration,
+    /// The limit for one whole poll. Default: 2 s for Redis, 4 s for RabbitMQ.
+    pub timeout: Duration,
+    /// After this long without a good poll the queues' series are absent. Default: 3 intervals, or
+    /// interval + timeout if that is longer.
+    pub stale_after: Duration,
+    /// Pause between two searches for queues. Default 30 s.
+    pub discovery_interval: Duration,
+    /// How long a queue that is no longer listed anywhere stays at 0. Default 1 h.
+    pub forget_after: Duration,
+    /// Queues exported at most. Default 10,000.
+    pub max_queues: usize,
+    /// The share of the time that polling may keep the broker's connection busy before the
+    /// interval stretches, in (0, 1]. Default 0.25.
+    pub max_busy_ratio: f64,
+    /// Job payloads larger than this are not fetched. Default 1 MiB.
+    pub max_payload_bytes: u64,
+}
+
+/// Which queue names to export: included by any of `include`, excluded by none of `exclude`.
+/// Globs over the displayed name; `*` matches `/` too.
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "to be filled in by the loader")]
+pub struct QueueFilter {
+    include: globset::GlobSet,
+    exclude: globset::GlobSet,
+    /// The globs as written, to compare and to show.
+    written: (Vec<String>, Vec<String>),
+}
+
+impl PartialEq for QueueFilter {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+/// `layouts = "auto"` or a list of systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layouts {
+    /// Every layout that finds itself in the broker.
+    Auto,
+    Only(Vec<crate::model::System>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoint {
+    Redis(Redis),
+    RabbitMq(RabbitMq),
+}
+
+/// `[brokers.NAME.redis]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redis {
+    pub topology: RedisTopology,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub db: u32,
+    pub tls: Option<Tls>,
+    pub celery: Celery,
+    pub rq: Rq,
+    pub list: List,
+}
+
+/// Where the data is. Written as the scheme of the URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// `redis://host:6379/0`, `rediss://…`
+    Single(HostPort),
+    /// `redis+unix:///run/redis.sock?db=0`, also `unix://`
+    Unix(PathBuf),
+    /// `redis+sentinel://[user@]s1:26379,s2:26379/mymaster/0`, `rediss+sentinel://…`. The
+    /// sentinels' own credentials are `sentinel_username` and `sentinel_password_*`.
+    Sentinel {
+        sentinels: Vec<HostPort>,
+        master: String,
+        username: Option<String>,
+        password: Option<Secret>,
+    },
+    /// `redis+cluster://[user@]n1:6379,n2:6379`, `rediss+cluster://…`
+    Cluster(Vec<HostPort>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // An IPv6 address needs its brackets before a port.
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// `[brokers.NAME.….tls]`: refines a TLS connection that the URL's scheme asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM with the CA certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM with the client certificate chain; needs `key_file`.
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    /// The name to verify instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// Options of Celery on Redis (kombu's transport options of the same names) and on RabbitMQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Celery {
+    /// kombu `global_keyprefix`; default empty.
+    pub global_keyprefix: String,
+    /// kombu `sep`; default `\x06\x16`.
+    pub separator: String,
+    /// kombu `priority_steps`; default 0, 3, 6, 9. Sorted, distinct, starts with 0.
+    pub priority_steps: Vec<u8>,
+    /// JSON paths in the message at which an enqueue time may be, best first.
+    pub timestamp_paths: Vec<Vec<String>>,
+    /// kombu `unacked_key`; default `unacked` (the index is `<unacked_key>_index`).
+    pub unacked_key: String,
+    /// How many unacknowledged messages to attribute to their queues; above it the split is
+    /// unknown. Default 256.
+    pub unacked_limit: u32,
+    /// RabbitMQ: globs of queues that are Celery's though detection cannot tell. Default none.
+    pub queues: Vec<String>,
+}
+
+/// Options of RQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rq {
+    /// Key prefix; default `rq`.
+    pub prefix: String,
+}
+
+/// Plain Redis lists that are queues. Nothing in Redis says so, so they must be named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct List {
+    /// Key names, or globs (`*`, `?`, `[…]`) that a SCAN looks for. Default none.
+    pub keys: Vec<String>,
+}
+
+/// `[brokers.NAME.rabbitmq]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct RabbitMq {
+    /// The AMQP nodes, in the order to try them: `amqp://user@host:5672/vhost`, `amqps://…`. All
+    /// share user and vhost.
+    pub nodes: Vec<HostPort>,
+    pub amqp_tls: bool,
+    /// Management API nodes; default: the AMQP hosts, port 15672 (15671 with TLS).
+    pub management: Management,
+    pub username: String,
+    pub password: Secret,
+    /// Virtual hosts to read; default: the one in the URL (`/` if it has none). Queues of further
+    /// ones are shown as `vhost/queue`.
+    pub vhosts: Vec<String>,
+    pub tls: Tls,
+    /// Globs of queues whose depth is read fresh through AMQP (`queue.declare passive`) at every
+    /// poll; names without wildcards are also the queues read when the management API is absent.
+    pub declare: Vec<String>,
+    /// At most this many passive declares per poll. Default 100.
+    pub declare_limit: u32,
+    /// Also show exclusive, reply, pidbox and event queues. Default false.
+    pub internal_queues: bool,
+    pub celery: Celery,
+}
+
+/// Where the management API is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Management {
+    /// Do not ask it: AMQP only.
+    Off,
+    Nodes { nodes: Vec<HostPort>, tls: bool, path_prefix: String },
+}

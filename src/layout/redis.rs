@@ -1,0 +1,180 @@
+//! What a layout on Redis is: which keys tell of its queues, and a conversation of reads and
+//! replies that ends in observations.
+
+use crate::model::{ErrorKind, Observation, Timestamp, Window};
+use std::sync::Arc;
+
+/// A key or other byte string of the broker's. Shared, since most are asked again at every poll.
+pub type Bytes = Arc<[u8]>;
+
+/// All that may be asked of a Redis. Every variant is a read of bounded cost: that tailback never
+/// writes is a property of this type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Read {
+    Llen(Bytes),
+    /// The element at an index near an end.
+    Lindex(Bytes, i64),
+    /// Elements `from..=to`, at most [`Read::MAX_ELEMENTS`] of them.
+    Lrange(Bytes, i64, i64),
+    /// What the key occupies in memory, estimated by Redis from a few samples.
+    MemoryUsage(Bytes),
+    Hlen(Bytes),
+    Hget(Bytes, Bytes),
+    Hstrlen(Bytes, Bytes),
+    Hmget(Bytes, &'static [&'static str]),
+    Scard(Bytes),
+    Zcard(Bytes),
+    /// Members with scores in `[min, +inf)`.
+    ZcountFrom(Bytes, f64),
+    /// Members and scores of ranks `from..=to`, lowest score first.
+    Zrange(Bytes, u32, u32),
+    Exists(Bytes),
+    Type(Bytes),
+}
+
+impl Read {
+    /// How many elements one `Lrange` or `Zrange` may ask for.
+    pub const MAX_ELEMENTS: u32 = 1024;
+
+    /// The key that is read, by which a cluster finds its node.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Llen(key)
+            | Self::Lindex(key, _)
+            | Self::Lrange(key, ..)
+            | Self::MemoryUsage(key)
+            | Self::Hlen(key)
+            | Self::Hget(key, _)
+            | Self::Hstrlen(key, _)
+            | Self::Hmget(key, _)
+            | Self::Scard(key)
+            | Self::Zcard(key)
+            | Self::ZcountFrom(key, _)
+            | Self::Zrange(key, ..)
+            | Self::Exists(key)
+            | Self::Type(key) => key,
+        }
+    }
+}
+
+/// An answer to one [`Read`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Nil,
+    Int(i64),
+    Bytes(Vec<u8>),
+    Array(Vec<Reply>),
+    /// The broker refused this read; the others of the batch stand.
+    Refused(Refusal),
+}
+
+/// Why a single read was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    /// The broker's own words, without payload.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// `NOPERM`: a right is missing.
+    NotPermitted,
+    /// `WRONGTYPE`: the key is something else.
+    WrongType,
+    /// The reply was larger than `max_payload_bytes`; nothing of it was kept.
+    TooLarge,
+    /// Anything else.
+    Other,
+}
+
+impl RefusalKind {
+    pub const fn error_kind(self) -> ErrorKind {
+        match self {
+            Self::NotPermitted => ErrorKind::Permission,
+            Self::WrongType | Self::TooLarge => ErrorKind::Decode,
+            Self::Other => ErrorKind::Protocol,
+        }
+    }
+}
+
+/// One known queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueRef {
+    /// The name as the job system writes it.
+    pub raw: Bytes,
+    /// The name as it is shown.
+    pub shown: Arc<str>,
+}
+
+/// Where a job system writes down which queues it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registry {
+    /// A set at a fixed key; [`Layout::member`] tells what its members mean.
+    Set(Bytes),
+    /// Keys to be found by a slow scan of all keys; [`Layout::key`] tells what a found key means.
+    Scan(Bytes),
+    /// A queue that exists because the configuration says so.
+    Named(Bytes),
+}
+
+/// What a scanned key means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyMeaning {
+    /// A set whose members name queues.
+    Set,
+    /// The key is a queue of this name, if its type is this one.
+    Queue { name: Vec<u8>, of_type: &'static str },
+    Nothing,
+}
+
+/// One job system's layout on Redis, bound to the options of one broker. It may remember between
+/// polls what spares the broker a read.
+pub trait Layout: Send {
+    /// Where the queues are written down.
+    fn registries(&self) -> Vec<Registry>;
+
+    /// What a key found by a scan means.
+    fn key(&self, _key: &[u8]) -> KeyMeaning {
+        KeyMeaning::Nothing
+    }
+
+    /// The queue that a member of a registry set names.
+    fn member(&mut self, _set: &[u8], _member: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The reads about all queues together, in rounds: called with the replies to the reads of the
+    /// round before (none in round 0) until it asks for nothing more.
+    fn overview(&mut self, _round: usize, _replies: Vec<Reply>, _now: Timestamp) -> Vec<Read> {
+        Vec::new()
+    }
+
+    /// Starts a conversation about some queues.
+    fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a>;
+}
+
+/// A conversation about some queues. One call a round trip: the first with no replies, each later
+/// one with the replies to the reads that the last asked for, in their order and number.
+pub trait Probe {
+    fn step(&mut self, replies: Vec<Reply>) -> Step;
+}
+
+#[derive(Debug)]
+pub enum Step {
+    Read(Vec<Read>),
+    /// One outcome a queue, in the order of the queues.
+    Done(Vec<Outcome>),
+}
+
+/// What one poll of one queue gave. The window is set by whoever did the reads.
+#[derive(Debug)]
+pub enum Outcome {
+    Observed(Box<Observation>),
+    /// The queue cannot be read at all.
+    Unreadable(Refusal),
+}
+
+/// The window of an observation that is not yet stamped.
+pub const UNSTAMPED: Window =
+    Window { from: Timestamp::from_micros(0), to: Timestamp::from_micros(0) };

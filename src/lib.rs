@@ -1,0 +1,25 @@
+//! tailback measures how long background jobs wait, from the broker alone.
+//!
+//! # Map
+//!
+//! | module | duty | pure |
+//! |---|---|---|
+//! | [`model`] | what a queue is and how long its oldest job has waited: observations, their fold, the snapshot | yes |
+//! | [`layout`] | what each job system looks like inside a broker: decoders, one file a system | yes |
+//! | [`config`] | the configuration file, URLs and environment, checked | reads files |
+//! | [`broker`] | talking to Redis and RabbitMQ: connections, discovery, one poll | I/O |
+//! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
+//! | [`metrics`] | the catalog of metrics and their text forms | yes |
+//! | [`http`] | `/metrics`, the JSON API, health | I/O |
+//! | [`cli`] | the commands | I/O |
+//!
+//! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- poll <- cli`,
+//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`. The readers (`metrics`,
+//! `http`) never touch a broker: they get the latest [`model::Snapshot`].
+
+pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod layout;
+pub mod model;
+pub mod redact;

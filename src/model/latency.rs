@@ -1,0 +1,156 @@
+//! How old the oldest waiting job is, with hard bounds, or why nobody can tell.
+
+use super::observation::{Head, Window};
+use super::Timestamp;
+use std::time::Duration;
+
+/// Where a latency comes from. The `source` label of `tailback_queue_source_info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LatencySource {
+    /// A time that the job itself carries.
+    Message,
+    /// A time that the broker keeps for the job.
+    Broker,
+    /// Nothing that tells it.
+    None,
+}
+
+impl LatencySource {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Broker => "broker",
+            Self::None => "none",
+        }
+    }
+}
+
+/// An age with its bounds. `max` is absent where only a lower bound is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Age {
+    pub estimate: Duration,
+    pub min: Duration,
+    pub max: Option<Duration>,
+}
+
+/// The age of the oldest job that could be taken now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Latency {
+    /// Nothing waits: zero, exactly.
+    Empty,
+    Known { age: Age, since: Timestamp, source: LatencySource },
+    Unknown(Reason),
+}
+
+/// Why a latency is not known. Closed, so that the JSON API can explain every `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Neither the job nor the broker keeps a time for it.
+    NoTimestamp,
+    /// The head was taken between two of our reads, again and again.
+    HeadMoved,
+    /// The head is larger than `max_payload_bytes`, so it was not fetched.
+    PayloadTooLarge,
+    /// The head is not what the job system writes.
+    Undecodable,
+    /// All jobs looked at are due later; there may be waiting ones behind them.
+    OnlyScheduledSeen,
+    /// The broker has not reported the number of waiting jobs yet.
+    NotReported,
+    /// The broker's time for the head also covers jobs that are being worked on.
+    IncludesUnacknowledged,
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoTimestamp => "neither the job nor the broker keeps an enqueue time",
+            Self::HeadMoved => "the oldest job was taken while it was being read",
+            Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
+            Self::Undecodable => "the oldest job is not in the job system's format",
+            Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
+            Self::NotReported => "the broker has not reported the queue's depth yet",
+            Self::IncludesUnacknowledged => {
+                "the broker's head time includes jobs that are being worked on"
+            }
+        }
+    }
+}
+
+impl Latency {
+    /// The latency as of a read that happened somewhere inside `window`, on the same clock as the
+    /// head's times.
+    pub fn from_head(head: Head, window: Window) -> Self {
+        match head {
+            Head::Empty => Self::Empty,
+            Head::Unknown(reason) => Self::Unknown(reason),
+            Head::Since { earliest, latest, upper_is_hard, source } => {
+                // A job cannot have become claimable after it was seen waiting: a later time is
+                // clock skew, and its age is zero.
+                let since = latest.min(window.to);
+                let max = earliest.age_at(window.to);
+                let min = latest.age_at(window.from);
+                let estimate = since.age_at(window.to).clamp(min, max.max(min));
+                let max = upper_is_hard.then_some(max.max(estimate));
+                Self::Known { age: Age { estimate, min, max }, since, source }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn at(secs: i64) -> Timestamp {
+        Timestamp::from_micros(secs * 1_000_000)
+    }
+
+    #[test]
+    fn a_whole_second_timestamp_leaves_a_second_of_doubt() {
+        let head = Head::Since {
+            earliest: at(100),
+            latest: at(101),
+            upper_is_hard: true,
+            source: LatencySource::Broker,
+        };
+        let Latency::Known { age, .. } =
+            Latency::from_head(head, Window { from: at(110), to: at(112) })
+        else {
+            panic!("known");
+        };
+        assert_eq!(age.min, Duration::from_secs(9));
+        assert_eq!(age.max, Some(Duration::from_secs(12)));
+    }
+
+    #[test]
+    fn a_producer_whose_clock_is_ahead_gives_zero_and_not_a_negative_age() {
+        let head = Head::exactly(at(500), LatencySource::Message);
+        let Latency::Known { age, since, .. } =
+            Latency::from_head(head, Window { from: at(110), to: at(112) })
+        else {
+            panic!("known");
+        };
+        assert_eq!((age.estimate, age.min), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(since, at(112));
+    }
+
+    proptest! {
+        #[test]
+        fn the_bounds_are_in_order(a in 0i64..1000, b in 0i64..1000, c in 0i64..1000, d in 0i64..1000) {
+            let head = Head::Since {
+                earliest: at(a.min(b)),
+                latest: at(a.max(b)),
+                upper_is_hard: true,
+                source: LatencySource::Message,
+            };
+            let window = Window { from: at(c.min(d)), to: at(c.max(d)) };
+            let Latency::Known { age, .. } = Latency::from_head(head, window) else {
+                panic!("known");
+            };
+            prop_assert!(age.min <= age.estimate);
+            prop_assert!(age.estimate <= age.max.unwrap());
+        }
+    }
+}

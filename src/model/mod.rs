@@ -1,0 +1,18 @@
+//! What a queue is, how long its oldest job has waited, and the immutable [`Snapshot`] that every
+//! reader sees. Pure: no I/O, no clock, nothing of any broker's protocol.
+
+mod counter;
+mod fault;
+mod latency;
+mod observation;
+mod snapshot;
+mod state;
+mod timestamp;
+
+pub use counter::MonotoneCounter;
+pub use fault::{DropReason, ErrorKind};
+pub use latency::{Age, Latency, LatencySource, Reason};
+pub use observation::{Counters, Head, JobState, Jobs, Observation, System, Window};
+pub use snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, Snapshot};
+pub use state::{BrokerState, PollFailure, PollSuccess, Report};
+pub use timestamp::Timestamp;

@@ -1,0 +1,185 @@
+//! The facts of one poll of one queue, as a layout decoded them. Whatever the job system cannot
+//! tell is `None`: unknown is not zero.
+
+use super::latency::{LatencySource, Reason};
+use super::Timestamp;
+use std::sync::Arc;
+
+/// The job system whose layout a queue has. The `system` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum System {
+    Celery,
+    Rq,
+    List,
+    RabbitMq,
+}
+
+impl System {
+    pub const ALL: [Self; 4] = [Self::Celery, Self::Rq, Self::List, Self::RabbitMq];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Celery => "celery",
+            Self::Rq => "rq",
+            Self::List => "list",
+            Self::RabbitMq => "rabbitmq",
+        }
+    }
+}
+
+/// One poll of one queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    pub system: System,
+    /// The name as it is shown: what the queue's users call it.
+    pub queue: Arc<str>,
+    /// When the broker was asked and had answered, on the broker's clock.
+    pub window: Window,
+    pub jobs: Jobs,
+    /// Ready jobs by priority level, where the system has levels.
+    pub priorities: Vec<(u8, u64)>,
+    pub head: Head,
+    /// Start of the longest-running job.
+    pub oldest_in_progress: Option<Timestamp>,
+    /// When the earliest scheduled or retrying job is due.
+    pub next_due: Option<Timestamp>,
+    /// Consumers or workers attached to the queue.
+    pub consumers: Option<u64>,
+    /// Workers executing a job of the queue.
+    pub busy_workers: Option<u64>,
+    pub paused: Option<bool>,
+    /// Totals as the broker or job system counts them; they may fall back when it restarts.
+    pub counters: Counters,
+}
+
+impl Observation {
+    /// An observation that knows nothing but whose it is.
+    pub fn new(system: System, queue: Arc<str>, window: Window) -> Self {
+        Self {
+            system,
+            queue,
+            window,
+            jobs: Jobs::default(),
+            priorities: Vec::new(),
+            head: Head::Unknown(Reason::NoTimestamp),
+            oldest_in_progress: None,
+            next_due: None,
+            consumers: None,
+            busy_workers: None,
+            paused: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// The span in which a read happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+/// A state of `tailback_queue_jobs`. Disjoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobState {
+    Ready,
+    InProgress,
+    Scheduled,
+    Retry,
+    Deferred,
+    Failed,
+}
+
+impl JobState {
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::InProgress,
+        Self::Scheduled,
+        Self::Retry,
+        Self::Deferred,
+        Self::Failed,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::InProgress => "in_progress",
+            Self::Scheduled => "scheduled",
+            Self::Retry => "retry",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Jobs by state; `None` where the system cannot tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Jobs {
+    pub ready: Option<u64>,
+    pub in_progress: Option<u64>,
+    pub scheduled: Option<u64>,
+    pub retry: Option<u64>,
+    pub deferred: Option<u64>,
+    pub failed: Option<u64>,
+}
+
+impl Jobs {
+    pub const fn get(&self, state: JobState) -> Option<u64> {
+        match state {
+            JobState::Ready => self.ready,
+            JobState::InProgress => self.in_progress,
+            JobState::Scheduled => self.scheduled,
+            JobState::Retry => self.retry,
+            JobState::Deferred => self.deferred,
+            JobState::Failed => self.failed,
+        }
+    }
+}
+
+/// What is known of the oldest ready job.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Head {
+    /// Nothing is ready.
+    Empty,
+    /// It became claimable between `earliest` and `latest`. Without `upper_is_hard` an older job
+    /// may be waiting elsewhere in the queue.
+    Since { earliest: Timestamp, latest: Timestamp, upper_is_hard: bool, source: LatencySource },
+    Unknown(Reason),
+}
+
+impl Head {
+    /// A head whose time is known to the microsecond.
+    pub const fn exactly(at: Timestamp, source: LatencySource) -> Self {
+        Self::Since { earliest: at, latest: at, upper_is_hard: true, source }
+    }
+}
+
+/// Raw totals. Each belongs to the broker or job system and may restart from zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub enqueued: Option<u64>,
+    pub started: Option<u64>,
+    pub finished: Option<u64>,
+    pub failures: Option<u64>,
+    pub retries: Option<u64>,
+    pub redelivered: Option<u64>,
+}
+
+impl Counters {
+    /// The same counters, each replaced by what `f` makes of it and its twin in `other`.
+    pub fn zip_with<T: Copy>(
+        self,
+        other: &mut [T; 6],
+        mut f: impl FnMut(Option<u64>, &mut T) -> Option<u64>,
+    ) -> Self {
+        let [enqueued, started, finished, failures, retries, redelivered] = other;
+        Self {
+            enqueued: f(self.enqueued, enqueued),
+            started: f(self.started, started),
+            finished: f(self.finished, finished),
+            failures: f(self.failures, failures),
+            retries: f(self.retries, retries),
+            redelivered: f(self.redelivered, redelivered),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
+//! together.
+
+use super::latency::LatencySource;
+use super::observation::{Counters, Jobs};
+use super::{DropReason, ErrorKind, Latency, System, Timestamp};
+use crate::clock::Now;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything known, broker by broker, in the order of their names.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    pub brokers: BTreeMap<Arc<str>, Arc<BrokerSnapshot>>,
+}
+
+impl Snapshot {
+    /// Whether every broker has been polled at least once, well or badly.
+    pub fn first_round_done(&self) -> bool {
+        self.brokers.values().all(|broker| broker.polls > 0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerKind {
+    Redis,
+    RabbitMq,
+}
+
+impl BrokerKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::RabbitMq => "rabbitmq",
+        }
+    }
+}
+
+/// One broker as of its last poll. Whether its numbers may still be shown is asked with
+/// [`BrokerSnapshot::is_fresh`] at the time of reading.
+#[derive(Debug, Clone)]
+pub struct BrokerSnapshot {
+    pub name: Arc<str>,
+    pub kind: BrokerKind,
+    pub version: Option<Arc<str>>,
+    /// Polls made, good and bad.
+    pub polls: u64,
+    /// Whether the latest poll succeeded.
+    pub last_poll_ok: bool,
+    /// The end of the last poll that succeeded.
+    pub last_success: Option<Now>,
+    pub last_error: Option<LastError>,
+    pub errors: BTreeMap<ErrorKind, u64>,
+    /// The interval in force.
+    pub interval: Duration,
+    pub stale_after: Duration,
+    pub cost: Cost,
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Sorted by system, then name; each pair once.
+    pub queues: Arc<[QueueSnapshot]>,
+}
+
+impl BrokerSnapshot {
+    /// Whether the queues may be shown as the present state.
+    pub fn is_fresh(&self, now: Now) -> bool {
+        self.last_success.is_some_and(|at| {
+            now.mono.saturating_duration_since(at.mono) <= self.stale_after.max(self.interval * 2)
+        })
+    }
+
+    /// Whether the last poll succeeded and is fresh: `tailback_broker_up`.
+    pub fn is_up(&self, now: Now) -> bool {
+        self.last_poll_ok && self.is_fresh(now)
+    }
+}
+
+/// What the broker was asked and how much went over the wire, since we started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub commands: BTreeMap<&'static str, u64>,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastError {
+    pub kind: ErrorKind,
+    /// Says what, where and what to do; never a secret.
+    pub message: Arc<str>,
+    pub at: Timestamp,
+}
+
+/// One queue as of the last successful poll of its broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueSnapshot {
+    pub system: System,
+    pub queue: Arc<str>,
+    pub jobs: Jobs,
+    pub priorities: Vec<(u8, u64)>,
+    pub latency: Latency,
+    /// Where the queue's latencies come from; kept while the queue is empty.
+    pub source: LatencySource,
+    pub oldest_in_progress: Option<Timestamp>,
+    pub next_due: Option<Timestamp>,
+    pub consumers: Option<u64>,
+    pub busy_workers: Option<u64>,
+    pub paused: Option<bool>,
+    /// Never falling, also across restarts of the broker.
+    pub counters: Counters,
+}

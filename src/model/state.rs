@@ -1,0 +1,166 @@
+//! The fold of polls into snapshots, one per broker. Owned by the store task.
+
+use super::counter::MonotoneCounter;
+use super::latency::{Latency, LatencySource};
+use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
+use super::{DropReason, ErrorKind, Observation, System};
+use crate::clock::Now;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a poller tells about one poll.
+#[derive(Debug)]
+pub struct Report {
+    pub broker: Arc<str>,
+    /// The end of the poll.
+    pub at: Now,
+    /// The interval in force from now on.
+    pub interval: Duration,
+    pub cost: Cost,
+    pub outcome: Result<PollSuccess, PollFailure>,
+}
+
+#[derive(Debug, Default)]
+pub struct PollSuccess {
+    pub version: Option<Arc<str>>,
+    pub observations: Vec<Observation>,
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Faults of single queues; the poll as a whole is good.
+    pub faults: Vec<PollFailure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollFailure {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+/// What is remembered of one broker between polls.
+#[derive(Debug)]
+pub struct BrokerState {
+    snapshot: BrokerSnapshot,
+    queues: HashMap<(System, Arc<str>), QueueMemory>,
+}
+
+/// What outlives a poll of one queue.
+#[derive(Debug, Default)]
+struct QueueMemory {
+    counters: [MonotoneCounter; 6],
+    source: Option<LatencySource>,
+    seen: u64,
+}
+
+impl BrokerState {
+    pub fn new(name: Arc<str>, kind: BrokerKind, interval: Duration, stale_after: Duration) -> Self {
+        Self {
+            snapshot: BrokerSnapshot {
+                name,
+                kind,
+                version: None,
+                polls: 0,
+                last_poll_ok: false,
+                last_success: None,
+                last_error: None,
+                errors: BTreeMap::new(),
+                interval,
+                stale_after,
+                cost: Cost::default(),
+                dropped: BTreeMap::new(),
+                queues: Arc::default(),
+            },
+            queues: HashMap::new(),
+        }
+    }
+
+    pub fn snapshot(&self) -> BrokerSnapshot {
+        self.snapshot.clone()
+    }
+
+    /// Folds one poll in.
+    pub fn apply(&mut self, report: Report) {
+        self.snapshot.polls += 1;
+        self.snapshot.interval = report.interval;
+        self.snapshot.cost = report.cost;
+        self.snapshot.last_poll_ok = report.outcome.is_ok();
+        match report.outcome {
+            Ok(success) => self.succeed(success, report.at),
+            Err(failure) => self.note(&failure, report.at),
+        }
+    }
+
+    fn succeed(&mut self, success: PollSuccess, at: Now) {
+        if let Some(first) = success.faults.first() {
+            self.note(first, at);
+            for fault in success.faults.iter().skip(1) {
+                *self.snapshot.errors.entry(fault.kind).or_default() += 1;
+            }
+        } else {
+            self.snapshot.last_error = None;
+        }
+        let mut dropped = success.dropped;
+        self.snapshot.last_success = Some(at);
+        if success.version.is_some() {
+            self.snapshot.version = success.version;
+        }
+        let polls = self.snapshot.polls;
+        let mut queues: Vec<QueueSnapshot> = success
+            .observations
+            .into_iter()
+            .map(|observation| {
+                let key = (observation.system, Arc::clone(&observation.queue));
+                self.queues.entry(key).or_default().fold(observation, polls)
+            })
+            .collect();
+        queues.sort_by(|a, b| (a.system, &a.queue).cmp(&(b.system, &b.queue)));
+        let before = queues.len();
+        queues.dedup_by(|a, b| a.system == b.system && a.queue == b.queue);
+        let collided = before - queues.len();
+        if collided > 0 {
+            *dropped.entry(DropReason::NameCollision).or_default() += collided as u64;
+        }
+        // A queue that was not observed is gone: its counters start again if it comes back.
+        self.queues.retain(|_, memory| memory.seen == polls);
+        self.snapshot.dropped = dropped;
+        self.snapshot.queues = queues.into();
+    }
+
+    fn note(&mut self, failure: &PollFailure, at: Now) {
+        *self.snapshot.errors.entry(failure.kind).or_default() += 1;
+        self.snapshot.last_error = Some(LastError {
+            kind: failure.kind,
+            message: failure.message.as_str().into(),
+            at: at.wall,
+        });
+    }
+}
+
+impl QueueMemory {
+    fn fold(&mut self, observation: Observation, poll: u64) -> QueueSnapshot {
+        self.seen = poll;
+        let latency = Latency::from_head(observation.head, observation.window);
+        match latency {
+            Latency::Known { source, .. } => self.source = Some(source),
+            // An empty queue says nothing of where its times come from.
+            Latency::Empty => {}
+            Latency::Unknown(_) => self.source = Some(LatencySource::None),
+        }
+        let counters = observation.counters.zip_with(&mut self.counters, |raw, counter| {
+            raw.map(|raw| counter.observe(raw))
+        });
+        QueueSnapshot {
+            system: observation.system,
+            queue: observation.queue,
+            jobs: observation.jobs,
+            priorities: observation.priorities,
+            latency,
+            source: self.source.unwrap_or(LatencySource::None),
+            oldest_in_progress: observation.oldest_in_progress,
+            next_due: observation.next_due,
+            consumers: observation.consumers,
+            busy_workers: observation.busy_workers,
+            paused: observation.paused,
+            counters,
+        }
+    }
+}
