@@ -20,6 +20,11 @@
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod layout;
+pub mod logging;
+pub mod metrics;
 pub mod model;
+pub mod poll;
 pub mod redact;
+pub mod signal;
