@@ -18,6 +18,7 @@
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;

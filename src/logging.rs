@@ -11,11 +11,18 @@ const DEFAULT: &str = "warn,tailback=info,lapin=off,redis=off";
 pub fn init(filter: Option<&str>) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT))
         .map_err(|error| format!("TAILBACK_LOG: {error}; try `info` or `warn,tailback=debug`"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     if io::stderr().is_terminal() {
         builder.with_target(false).init();
     } else {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .init();
     }
     Ok(())
 }

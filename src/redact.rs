@@ -47,15 +47,28 @@ pub fn url(url: &Url) -> String {
 /// Where a broker is, without credentials.
 pub fn endpoint(endpoint: &Endpoint) -> String {
     let list = |hosts: &[crate::config::HostPort]| {
-        hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     };
     match endpoint {
         Endpoint::Redis(redis) => {
-            let (s, db) = (if redis.tls.is_some() { "rediss" } else { "redis" }, redis.db);
+            let (s, db) = (
+                if redis.tls.is_some() {
+                    "rediss"
+                } else {
+                    "redis"
+                },
+                redis.db,
+            );
             match &redis.topology {
                 RedisTopology::Single(host) => format!("{s}://{host}/{db}"),
                 RedisTopology::Unix(path) => format!("redis+unix://{}?db={db}", path.display()),
-                RedisTopology::Sentinel { sentinels, master, .. } => {
+                RedisTopology::Sentinel {
+                    sentinels, master, ..
+                } => {
                     format!("{s}+sentinel://{}/{master}/{db}", list(sentinels))
                 }
                 RedisTopology::Cluster(nodes) => format!("{s}+cluster://{}", list(nodes)),

@@ -39,12 +39,18 @@ pub struct BrokerError {
 
 impl BrokerError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
 impl From<BrokerError> for PollFailure {
     fn from(error: BrokerError) -> Self {
-        Self { kind: error.kind, message: error.message }
+        Self {
+            kind: error.kind,
+            message: error.message,
+        }
     }
 }

@@ -5,9 +5,7 @@ use crate::broker::redis::RedisSource;
 use crate::broker::{BrokerError, Source};
 use crate::clock;
 use crate::config::{Broker, Config, Endpoint};
-use crate::model::{
-    BrokerSnapshot, BrokerState, ErrorKind, Latency, QueueSnapshot, Report,
-};
+use crate::model::{BrokerSnapshot, BrokerState, ErrorKind, Latency, QueueSnapshot, Report};
 use crate::redact;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -40,7 +38,10 @@ pub(super) async fn check(config: Config) -> u8 {
 async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<BrokerSnapshot, BrokerError> {
     let limit = |what: &str, limit: Duration| {
         let limit = humantime::format_duration(limit);
-        BrokerError::new(ErrorKind::Timeout, format!("{what} took longer than {limit}"))
+        BrokerError::new(
+            ErrorKind::Timeout,
+            format!("{what} took longer than {limit}"),
+        )
     };
     let started = clock::now().mono;
     while !source.discovered() {
@@ -63,7 +64,11 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<BrokerSnapsho
         broker.poll.interval,
         broker.poll.stale_after,
     );
-    let faults: Vec<String> = success.faults.iter().map(|fault| fault.message.clone()).collect();
+    let faults: Vec<String> = success
+        .faults
+        .iter()
+        .map(|fault| fault.message.clone())
+        .collect();
     state.apply(Report {
         broker: Arc::clone(&broker.name),
         at: clock::now(),
@@ -88,12 +93,22 @@ fn report(broker: &Broker, outcome: Result<BrokerSnapshot, BrokerError>) -> (Str
                 }
                 _ => exit::FAILURE,
             };
-            push(&mut text, format_args!(": FAILED ({})\n  {error}\n", error.kind.as_str()));
+            push(
+                &mut text,
+                format_args!(": FAILED ({})\n  {error}\n", error.kind.as_str()),
+            );
             (text, code)
         }
         Ok(snapshot) => {
             describe(&mut text, &snapshot);
-            (text, if snapshot.last_error.is_some() { exit::FAILURE } else { 0 })
+            (
+                text,
+                if snapshot.last_error.is_some() {
+                    exit::FAILURE
+                } else {
+                    0
+                },
+            )
         }
     }
 }
@@ -130,7 +145,10 @@ fn describe(text: &mut String, snapshot: &BrokerSnapshot) {
         push(text, format_args!("  … and {more} more\n"));
     }
     for (reason, count) in &snapshot.dropped {
-        push(text, format_args!("  not exported: {count} queues ({})\n", reason.as_str()));
+        push(
+            text,
+            format_args!("  not exported: {count} queues ({})\n", reason.as_str()),
+        );
     }
     if let Some(error) = &snapshot.last_error {
         for line in error.message.lines() {
@@ -150,7 +168,10 @@ fn cells(queue: &QueueSnapshot) -> [String; 5] {
     };
     [
         queue.system.as_str().to_owned(),
-        queue.jobs.ready.map_or_else(|| "?".to_owned(), |ready| ready.to_string()),
+        queue
+            .jobs
+            .ready
+            .map_or_else(|| "?".to_owned(), |ready| ready.to_string()),
         latency,
         queue.source.as_str().to_owned(),
         // A name may hold anything; a terminal must not obey it.
@@ -159,7 +180,10 @@ fn cells(queue: &QueueSnapshot) -> [String; 5] {
 }
 
 fn row(text: &mut String, [system, ready, latency, source, queue]: &[String; 5]) {
-    push(text, format_args!("  {system:<9} {ready:>9} {latency:<12} {source:<8} {queue}\n"));
+    push(
+        text,
+        format_args!("  {system:<9} {ready:>9} {latency:<12} {source:<8} {queue}\n"),
+    );
 }
 
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {

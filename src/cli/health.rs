@@ -14,7 +14,10 @@ pub(super) fn ask(listen: SocketAddr) -> anyhow::Result<()> {
         .with_context(|| format!("nothing answers at {to}"))?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
-    write!(stream, "GET /live HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /live HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     stream
         .take(4096)

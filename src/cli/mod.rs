@@ -94,7 +94,12 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "tailback", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "tailback",
+                &mut std::io::stdout(),
+            );
             0
         }
     };
@@ -103,7 +108,10 @@ pub fn main() -> ExitCode {
 
 fn run(args: RunArgs) -> u8 {
     let environment = Environment::of_process();
-    if let Err(error) = crate::logging::init(environment.get("TAILBACK_LOG")) {
+    let filter = environment
+        .get("TAILBACK_LOG")
+        .map_err(|error| format!("TAILBACK_LOG: {error}"));
+    if let Err(error) = filter.and_then(crate::logging::init) {
         return fail(exit::USAGE, &error);
     }
     let mut config = match load(&args.brokers, &environment) {
@@ -129,7 +137,7 @@ fn check(args: CheckArgs) -> u8 {
     if args.own {
         let listen = match (args.listen, &args.brokers.config) {
             (Some(listen), _) => listen,
-            (None, None) => crate::config::DEFAULT_LISTEN,
+            (None, None) => crate::config::Http::default().listen,
             (None, Some(_)) => match load(&args.brokers, &environment) {
                 Ok(config) => config.http.listen,
                 Err(faults) => return fail(exit::USAGE, &faults.to_string()),

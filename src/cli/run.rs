@@ -26,7 +26,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
-    let listen = listener.local_addr().context("cannot tell our own address")?;
+    let listen = listener
+        .local_addr()
+        .context("cannot tell our own address")?;
     let cancelled = CancellationToken::new();
     let mut server = tokio::spawn(http::serve(
         listener,

@@ -119,20 +119,27 @@ pub(super) async fn queues(
     })?;
     let now = clock::now();
     let snapshot = state.snapshot();
-    let mut body = QueuesBody { queues: Vec::new(), unavailable: Vec::new() };
+    let mut body = QueuesBody {
+        queues: Vec::new(),
+        unavailable: Vec::new(),
+    };
     for broker in snapshot.brokers.values() {
         if !allows(filter.broker.as_deref(), &broker.name) {
             continue;
         }
         if let Some(reason) = unavailable(broker, now) {
-            body.unavailable.push(Unavailable { broker: broker.name.to_string(), reason });
+            body.unavailable.push(Unavailable {
+                broker: broker.name.to_string(),
+                reason,
+            });
             continue;
         }
         let wanted = broker.queues.iter().filter(|queue| {
             allows(filter.system.as_deref(), queue.system.as_str())
                 && allows(filter.queue.as_deref(), &queue.queue)
         });
-        body.queues.extend(wanted.map(|queue| QueueBody::new(broker, queue)));
+        body.queues
+            .extend(wanted.map(|queue| QueueBody::new(broker, queue)));
     }
     Ok(Json(body))
 }
@@ -154,22 +161,37 @@ pub(super) async fn queue(
         ));
     };
     if let Some(reason) = unavailable(found, clock::now()) {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Broker not available", reason));
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Broker not available",
+            reason,
+        ));
     }
     let is_it = |each: &&QueueSnapshot| each.system.as_str() == system && *each.queue == *queue;
-    found.queues.iter().find(is_it).map(|queue| Json(QueueBody::new(found, queue))).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "No such queue",
-            format!("broker {broker:?} has no {system} queue {queue:?}; /api/v1/queues lists them"),
-        )
-    })
+    found
+        .queues
+        .iter()
+        .find(is_it)
+        .map(|queue| Json(QueueBody::new(found, queue)))
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "No such queue",
+                format!(
+                    "broker {broker:?} has no {system} queue {queue:?}; /api/v1/queues lists them"
+                ),
+            )
+        })
 }
 
 pub(super) async fn brokers(State(state): State<AppState>) -> Json<BrokersBody> {
     let now = clock::now();
-    let brokers =
-        state.snapshot().brokers.values().map(|broker| BrokerBody::new(broker, now)).collect();
+    let brokers = state
+        .snapshot()
+        .brokers
+        .values()
+        .map(|broker| BrokerBody::new(broker, now))
+        .collect();
     Json(BrokersBody { brokers })
 }
 
@@ -185,7 +207,10 @@ fn unavailable(broker: &BrokerSnapshot, now: Now) -> Option<String> {
             format!("not been polled with success for {age} s")
         }
     };
-    let error = broker.last_error.as_ref().map_or(String::new(), |error| format!(": {}", error.message));
+    let error = broker
+        .last_error
+        .as_ref()
+        .map_or(String::new(), |error| format!(": {}", error.message));
     Some(format!("broker {} has {since}{error}", broker.name))
 }
 
@@ -264,7 +289,12 @@ impl BrokerBody {
             }),
             errors: ErrorKind::ALL
                 .into_iter()
-                .map(|kind| (kind.as_str(), broker.errors.get(&kind).copied().unwrap_or(0)))
+                .map(|kind| {
+                    (
+                        kind.as_str(),
+                        broker.errors.get(&kind).copied().unwrap_or(0),
+                    )
+                })
                 .collect(),
             queues: fresh.then_some(broker.queues.len()),
             queues_dropped: broker

@@ -43,7 +43,10 @@ struct Form {
 
 impl Exposition {
     pub(super) fn new(own: OwnMetrics) -> Self {
-        Self { own, last: Mutex::new(None) }
+        Self {
+            own,
+            last: Mutex::new(None),
+        }
     }
 
     async fn body(&self, snapshot: Arc<Snapshot>, form: Form) -> Bytes {
@@ -64,7 +67,12 @@ impl Exposition {
             if form.gzip { compress(&text) } else { text }
         });
         let body = Bytes::from(rendering.await.unwrap_or_default());
-        *last = Some(Rendered { snapshot, at: now, form, body: body.clone() });
+        *last = Some(Rendered {
+            snapshot,
+            at: now,
+            form,
+            body: body.clone(),
+        });
         body
     }
 }
@@ -72,7 +80,10 @@ impl Exposition {
 fn compress(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), LEVEL);
     // Writing to a vector cannot fail.
-    encoder.write_all(text).and_then(|()| encoder.finish()).unwrap_or_default()
+    encoder
+        .write_all(text)
+        .and_then(|()| encoder.finish())
+        .unwrap_or_default()
 }
 
 pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
@@ -89,11 +100,14 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
     if form.gzip {
         let encoding = HeaderValue::from_static("gzip");
-        response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, encoding);
     }
-    response
-        .headers_mut()
-        .insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response.headers_mut().insert(
+        header::VARY,
+        HeaderValue::from_static("Accept, Accept-Encoding"),
+    );
     response
 }
 
@@ -106,9 +120,12 @@ fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
         .flat_map(|value| value.split(','))
         .any(|item| {
             let mut parts = item.split(';').map(str::trim);
-            let is_wanted = parts.next().is_some_and(|value| value.eq_ignore_ascii_case(wanted));
+            let is_wanted = parts
+                .next()
+                .is_some_and(|value| value.eq_ignore_ascii_case(wanted));
             let is_refused = parts.any(|part| {
-                part.strip_prefix("q=").is_some_and(|q| q.parse::<f64>().is_ok_and(|q| q == 0.0))
+                part.strip_prefix("q=")
+                    .is_some_and(|q| q.parse::<f64>().is_ok_and(|q| q == 0.0))
             });
             is_wanted && !is_refused
         })
@@ -129,7 +146,11 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
-            assert_eq!(accepts(&headers, &header::ACCEPT_ENCODING, "gzip"), want, "{value}");
+            assert_eq!(
+                accepts(&headers, &header::ACCEPT_ENCODING, "gzip"),
+                want,
+                "{value}"
+            );
         }
     }
 
@@ -137,8 +158,11 @@ mod tests {
     fn what_is_compressed_reads_back() {
         let text = b"tailback_broker_up 1\n".repeat(1000);
         let mut back = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*compress(&text)), &mut back)
-            .unwrap();
+        std::io::Read::read_to_end(
+            &mut flate2::read::GzDecoder::new(&*compress(&text)),
+            &mut back,
+        )
+        .unwrap();
         assert_eq!(back, text);
     }
 }

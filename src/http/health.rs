@@ -19,6 +19,9 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'stati
         latch.store(true, Ordering::Relaxed);
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the first round of polls is under way\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the first round of polls is under way\n",
+        )
     }
 }

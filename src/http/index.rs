@@ -16,5 +16,11 @@ const PAGE: &str = concat!(
 );
 
 pub(super) async fn index() -> impl IntoResponse {
-    ([(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'")], Html(PAGE))
+    (
+        [(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        )],
+        Html(PAGE),
+    )
 }

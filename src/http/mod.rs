@@ -27,7 +27,11 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>, own: OwnMetrics) -> Self {
-        Self { snapshot, exposition: Arc::new(exposition::Exposition::new(own)), ready: Arc::default() }
+        Self {
+            snapshot,
+            exposition: Arc::new(exposition::Exposition::new(own)),
+            ready: Arc::default(),
+        }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -61,5 +65,7 @@ pub async fn serve(
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
     });
-    axum::serve(listener, router(state)).with_graceful_shutdown(cancelled.cancelled_owned()).await
+    axum::serve(listener, router(state))
+        .with_graceful_shutdown(cancelled.cancelled_owned())
+        .await
 }

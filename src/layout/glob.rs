@@ -28,7 +28,9 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Whether the pattern is only one literal key, so that no walk is needed to find it.
 pub fn is_literal(pattern: &[u8]) -> bool {
-    !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+    !pattern
+        .iter()
+        .any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
 }
 
 /// The pattern after its first element, if that matches `byte`.
@@ -94,7 +96,11 @@ mod tests {
             ("", "", true),
             ("", "a", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), want, "{pattern} on {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                want,
+                "{pattern} on {text}"
+            );
         }
     }
 

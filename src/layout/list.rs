@@ -10,7 +10,12 @@ use crate::model::{Head, Observation, Reason, System, Timestamp};
 
 pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
     Box::new(Lists {
-        patterns: redis.list.keys.iter().map(|key| key.as_bytes().into()).collect(),
+        patterns: redis
+            .list
+            .keys
+            .iter()
+            .map(|key| key.as_bytes().into())
+            .collect(),
     })
 }
 
@@ -36,11 +41,17 @@ impl Layout for Lists {
     }
 
     fn key(&self, key: &[u8]) -> KeyMeaning {
-        KeyMeaning::Queue { name: key.to_vec(), of_type: "list" }
+        KeyMeaning::Queue {
+            name: key.to_vec(),
+            of_type: "list",
+        }
     }
 
     fn probe<'a>(&'a self, queues: &'a [QueueRef], _now: Timestamp) -> Box<dyn Probe + Send + 'a> {
-        Box::new(Depths { queues, asked: false })
+        Box::new(Depths {
+            queues,
+            asked: false,
+        })
     }
 }
 
@@ -49,11 +60,18 @@ impl Probe for Depths<'_> {
         if !self.asked {
             self.asked = true;
             return Step::Read(
-                self.queues.iter().map(|queue| Read::Llen(Bytes::clone(&queue.raw))).collect(),
+                self.queues
+                    .iter()
+                    .map(|queue| Read::Llen(Bytes::clone(&queue.raw)))
+                    .collect(),
             );
         }
         Step::Done(
-            self.queues.iter().zip(replies).map(|(queue, reply)| observe(queue, reply)).collect(),
+            self.queues
+                .iter()
+                .zip(replies)
+                .map(|(queue, reply)| observe(queue, reply))
+                .collect(),
         )
     }
 }
@@ -62,11 +80,13 @@ fn observe(queue: &QueueRef, reply: Reply) -> Outcome {
     match reply.count() {
         Err(refusal) => Outcome::Unreadable(refusal),
         Ok(ready) => {
-            let mut observation =
-                Observation::new(System::List, queue.shown.clone(), UNSTAMPED);
+            let mut observation = Observation::new(System::List, queue.shown.clone(), UNSTAMPED);
             observation.jobs.ready = Some(ready);
-            observation.head =
-                if ready == 0 { Head::Empty } else { Head::Unknown(Reason::NoTimestamp) };
+            observation.head = if ready == 0 {
+                Head::Empty
+            } else {
+                Head::Unknown(Reason::NoTimestamp)
+            };
             Outcome::Observed(Box::new(observation))
         }
     }

@@ -27,6 +27,12 @@ pub static LAYOUTS: &[Row] = &[
         system: System::Celery,
         redis: Some(celery::redis::bind),
     },
-    Row { system: System::Rq, redis: Some(rq::bind) },
-    Row { system: System::List, redis: Some(list::bind) },
+    Row {
+        system: System::Rq,
+        redis: Some(rq::bind),
+    },
+    Row {
+        system: System::List,
+        redis: Some(list::bind),
+    },
 ];

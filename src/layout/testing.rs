@@ -1,15 +1,30 @@
 //! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
 //! that holds a layout's conversations with it.
 
+use super::glob;
 use super::name;
 use super::redis::{
     Bytes, KeyMeaning, Layout, Outcome, QueueRef, Read, Refusal, RefusalKind, Registry, Reply, Step,
 };
-use super::glob;
+use crate::config;
 use crate::model::{Observation, Timestamp};
 use base64::Engine as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// A Redis of which only the options of the job systems matter.
+pub(crate) fn redis() -> config::Redis {
+    config::Redis {
+        topology: config::RedisTopology::Unix("/nowhere".into()),
+        username: None,
+        password: None,
+        db: 0,
+        tls: None,
+        celery: config::Celery::default(),
+        rq: config::Rq::default(),
+        list: config::List::default(),
+    }
+}
 
 /// Keys with their values.
 #[derive(Debug, Default, Clone)]
@@ -17,9 +32,13 @@ pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
-    Text(Vec<u8>),
+    Text,
     /// Only the elements near the ends may be known; `len` counts them all.
-    List { len: usize, head: Vec<Vec<u8>>, tail: Vec<Vec<u8>> },
+    List {
+        len: usize,
+        head: Vec<Vec<u8>>,
+        tail: Vec<Vec<u8>>,
+    },
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(Vec<Vec<u8>>),
     Zset(Vec<(Vec<u8>, f64)>),
@@ -29,8 +48,14 @@ impl Keyspace {
     /// Reads the keys of one recorded case.
     pub(crate) fn recorded(json: &str, case: &str) -> Self {
         let file: Value = serde_json::from_str(json).unwrap();
-        let keys = file[case].as_object().unwrap_or_else(|| panic!("no case {case}"));
-        Self(keys.iter().map(|(key, value)| (key.clone().into_bytes(), stored(value))).collect())
+        let keys = file[case]
+            .as_object()
+            .unwrap_or_else(|| panic!("no case {case}"));
+        Self(
+            keys.iter()
+                .map(|(key, value)| (key.clone().into_bytes(), stored(value)))
+                .collect(),
+        )
     }
 
     pub(crate) fn put(&mut self, key: &str, value: Stored) -> &mut Self {
@@ -40,7 +65,14 @@ impl Keyspace {
 
     pub(crate) fn list(&mut self, key: &str, elements: &[&str]) -> &mut Self {
         let head: Vec<Vec<u8>> = elements.iter().map(|e| e.as_bytes().to_vec()).collect();
-        self.put(key, Stored::List { len: head.len(), tail: head.clone(), head })
+        self.put(
+            key,
+            Stored::List {
+                len: head.len(),
+                tail: head.clone(),
+                head,
+            },
+        )
     }
 
     /// What a Redis with these keys answers.
@@ -65,9 +97,12 @@ impl Keyspace {
             (Read::Hstrlen(_, field), Some(Stored::Hash(hash))) => {
                 Reply::Int(hash.get(&**field).map_or(0, Vec::len) as i64)
             }
-            (Read::Hmget(_, fields), Some(Stored::Hash(hash))) => {
-                Reply::Array(fields.iter().map(|name| bytes(hash.get(name.as_bytes()))).collect())
-            }
+            (Read::Hmget(_, fields), Some(Stored::Hash(hash))) => Reply::Array(
+                fields
+                    .iter()
+                    .map(|name| bytes(hash.get(name.as_bytes())))
+                    .collect(),
+            ),
             (Read::Hmget(_, fields), None) => Reply::Array(vec![Reply::Nil; fields.len()]),
             (Read::Scard(_), Some(Stored::Set(set))) => Reply::Int(set.len() as i64),
             (Read::Smembers(_), Some(Stored::Set(set))) => {
@@ -78,9 +113,15 @@ impl Keyspace {
                 Reply::Int(zset.iter().filter(|(_, score)| score >= min).count() as i64)
             }
             (Read::Zrange(_, from, to), Some(Stored::Zset(zset))) => {
-                let range = zset.iter().skip(*from as usize).take((to - from + 1) as usize);
+                let range = zset
+                    .iter()
+                    .skip(*from as usize)
+                    .take((to - from + 1) as usize);
                 let pair = |(member, score): &(Vec<u8>, f64)| {
-                    [bytes(Some(member)), Reply::Bytes(score.to_string().into_bytes())]
+                    [
+                        bytes(Some(member)),
+                        Reply::Bytes(score.to_string().into_bytes()),
+                    ]
                 };
                 Reply::Array(range.flat_map(pair).collect())
             }
@@ -153,7 +194,11 @@ impl Keyspace {
                             KeyMeaning::Nothing => {}
                             KeyMeaning::Set => names.extend(self.members(layout, key)),
                             KeyMeaning::Queue { name, of_type } => {
-                                if self.0.get(key).is_some_and(|stored| stored.kind() == of_type) {
+                                if self
+                                    .0
+                                    .get(key)
+                                    .is_some_and(|stored| stored.kind() == of_type)
+                                {
                                     names.push(name);
                                 }
                             }
@@ -166,15 +211,19 @@ impl Keyspace {
         names.dedup();
         names
             .into_iter()
-            .map(|raw| QueueRef { shown: name::shown(&raw).into(), raw: Bytes::from(raw) })
+            .map(|raw| QueueRef {
+                shown: name::shown(&raw).into(),
+                raw: Bytes::from(raw),
+            })
             .collect()
     }
 
     fn members(&self, layout: &mut dyn Layout, key: &[u8]) -> Vec<Vec<u8>> {
         match self.0.get(key) {
-            Some(Stored::Set(members)) => {
-                members.iter().filter_map(|member| layout.member(key, member)).collect()
-            }
+            Some(Stored::Set(members)) => members
+                .iter()
+                .filter_map(|member| layout.member(key, member))
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -183,7 +232,7 @@ impl Keyspace {
 impl Stored {
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "string",
+            Self::Text => "string",
             Self::List { .. } => "list",
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
@@ -192,15 +241,24 @@ impl Stored {
     }
 
     fn index(&self, index: i64) -> Reply {
-        let Self::List { len, head, tail } = self else { return Reply::Nil };
-        let from_head = if index < 0 { index + *len as i64 } else { index };
-        let Ok(place) = usize::try_from(from_head) else { return Reply::Nil };
+        let Self::List { len, head, tail } = self else {
+            return Reply::Nil;
+        };
+        let from_head = if index < 0 {
+            index + *len as i64
+        } else {
+            index
+        };
+        let Ok(place) = usize::try_from(from_head) else {
+            return Reply::Nil;
+        };
         if place >= *len {
             return Reply::Nil;
         }
-        let from_tail = (place + tail.len()).checked_sub(*len).and_then(|place| tail.get(place));
-        let element = head.get(place).or(from_tail);
-        bytes(Some(element.unwrap_or_else(|| panic!("element {index} was not recorded"))))
+        let from_tail = (place + tail.len())
+            .checked_sub(*len)
+            .and_then(|place| tail.get(place));
+        bytes(head.get(place).or(from_tail).or(tail.last()))
     }
 }
 
@@ -211,7 +269,12 @@ fn bytes(value: Option<&Vec<u8>>) -> Reply {
 /// One key in the form of the recordings.
 fn stored(value: &Value) -> Stored {
     let items = |name: &str| -> Vec<Vec<u8>> {
-        value[name].as_array().into_iter().flatten().map(raw).collect()
+        value[name]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(raw)
+            .collect()
     };
     match value["type"].as_str().unwrap() {
         "list" => {
@@ -221,13 +284,19 @@ fn stored(value: &Value) -> Stored {
             let tail = match last {
                 Some(last) => vec![last],
                 None if head.len() == len => head.clone(),
-                None => Vec::new(),
+                // Only the first few were recorded: the last of them stands for the others.
+                None => head.last().cloned().into_iter().collect(),
             };
             Stored::List { len, head, tail }
         }
         "hash" => {
             let fields = value["fields"].as_object().unwrap();
-            Stored::Hash(fields.iter().map(|(k, v)| (k.clone().into_bytes(), raw(v))).collect())
+            Stored::Hash(
+                fields
+                    .iter()
+                    .map(|(k, v)| (k.clone().into_bytes(), raw(v)))
+                    .collect(),
+            )
         }
         "set" => Stored::Set(items("members")),
         "zset" => Stored::Zset(
@@ -235,11 +304,16 @@ fn stored(value: &Value) -> Stored {
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|pair| (raw(&pair[0]), pair[1].as_f64().unwrap()))
+                .map(|pair| {
+                    (
+                        raw(&pair[0]),
+                        String::from_utf8(raw(&pair[1])).unwrap().parse().unwrap(),
+                    )
+                })
                 .collect(),
         ),
-        "string" => Stored::Text(raw(&value["value"])),
-        other => Stored::Text(other.into()),
+        "string" => Stored::Text,
+        _ => Stored::Text,
     }
 }
 

@@ -111,8 +111,17 @@ mod tests {
         assert_eq!(names.len(), CATALOG.len());
         for def in CATALOG {
             assert!(def.name.starts_with("tailback_"), "{}", def.name);
-            assert_eq!(def.kind == MetricType::Counter, def.name.ends_with("_total"), "{}", def.name);
-            assert!(def.help.ends_with('.') && !def.help.contains('\n'), "{}", def.name);
+            assert_eq!(
+                def.kind == MetricType::Counter,
+                def.name.ends_with("_total"),
+                "{}",
+                def.name
+            );
+            assert!(
+                def.help.ends_with('.') && !def.help.contains('\n'),
+                "{}",
+                def.name
+            );
         }
     }
 }

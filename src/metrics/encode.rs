@@ -18,9 +18,7 @@ impl Format {
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8"
-            }
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
@@ -60,7 +58,10 @@ pub(super) fn label(out: &mut String, name: &str, value: &str) {
 
 impl Encoder {
     pub(super) fn new(format: Format, capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), format }
+        Self {
+            out: Vec::with_capacity(capacity),
+            format,
+        }
     }
 
     /// Opens a family of the catalog. Its samples must follow before the next family.
@@ -76,7 +77,17 @@ impl Encoder {
             }
             _ => name,
         };
-        for part in ["# HELP ", family, " ", help, "\n# TYPE ", family, " ", kind.as_str(), "\n"] {
+        for part in [
+            "# HELP ",
+            family,
+            " ",
+            help,
+            "\n# TYPE ",
+            family,
+            " ",
+            kind.as_str(),
+            "\n",
+        ] {
             self.out.extend_from_slice(part.as_bytes());
         }
     }
@@ -107,14 +118,22 @@ impl Encoder {
         self.out.push(b' ');
         match value {
             Value::Int(number) => {
-                self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+                self.out
+                    .extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
             }
             Value::Float(number) if number.is_finite() => {
-                self.out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+                self.out
+                    .extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
             }
             // Only a histogram's own bounds get here; our gauges are never NaN.
             Value::Float(number) => {
-                let text = if number > 0.0 { "+Inf" } else if number < 0.0 { "-Inf" } else { "NaN" };
+                let text = if number > 0.0 {
+                    "+Inf"
+                } else if number < 0.0 {
+                    "-Inf"
+                } else {
+                    "NaN"
+                };
                 self.out.extend_from_slice(text.as_bytes());
             }
         }
@@ -149,7 +168,10 @@ mod tests {
         encoder.sample("b", "x=\"1\"", Some(("le", "30.0")), Value::Float(3.0));
         encoder.sample("c", "", Some(("le", "+Inf")), Value::Float(f64::INFINITY));
         let text = String::from_utf8(encoder.finish()).unwrap();
-        assert_eq!(text, "a 3\nb{x=\"1\",le=\"30.0\"} 3.0\nc{le=\"+Inf\"} +Inf\n");
+        assert_eq!(
+            text,
+            "a 3\nb{x=\"1\",le=\"30.0\"} 3.0\nc{le=\"+Inf\"} +Inf\n"
+        );
     }
 
     proptest! {

@@ -23,7 +23,12 @@ pub fn render(snapshot: &Snapshot, own: &OwnMetrics, now: Now, format: Format) -
         .collect();
     let queues: Vec<(String, &QueueSnapshot)> = fresh
         .iter()
-        .flat_map(|broker| broker.queues.iter().map(|queue| (labels(broker, queue), queue)))
+        .flat_map(|broker| {
+            broker
+                .queues
+                .iter()
+                .map(|queue| (labels(broker, queue), queue))
+        })
         .collect();
     let mut encoder = Encoder::new(format, queues.len() * SERIES_PER_QUEUE * SERIES + 16 * 1024);
     write_queues(&mut encoder, &queues);
@@ -57,33 +62,68 @@ fn write_queues(encoder: &mut Encoder, queues: &Queues<'_>) {
         for (priority, jobs) in &queue.priorities {
             let mut buffer = itoa::Buffer::new();
             let priority = Some(("priority", buffer.format(*priority)));
-            encoder.sample(QUEUE_PRIORITY_JOBS.name, labels, priority, Value::Int(*jobs));
+            encoder.sample(
+                QUEUE_PRIORITY_JOBS.name,
+                labels,
+                priority,
+                Value::Int(*jobs),
+            );
         }
     }
-    each(encoder, queues, &QUEUE_LATENCY, |queue| latency(queue, |age| Some(age.estimate)));
-    each(encoder, queues, &QUEUE_LATENCY_MIN, |queue| latency(queue, |age| Some(age.min)));
-    each(encoder, queues, &QUEUE_LATENCY_MAX, |queue| latency(queue, |age| age.max));
-    each(encoder, queues, &QUEUE_OLDEST, |queue| match queue.latency {
-        Latency::Known { since, .. } => Some(time(since)),
-        _ => None,
+    each(encoder, queues, &QUEUE_LATENCY, |queue| {
+        latency(queue, |age| Some(age.estimate))
     });
-    each(encoder, queues, &QUEUE_OLDEST_IN_PROGRESS, |queue| queue.oldest_in_progress.map(time));
-    each(encoder, queues, &QUEUE_NEXT_DUE, |queue| queue.next_due.map(time));
+    each(encoder, queues, &QUEUE_LATENCY_MIN, |queue| {
+        latency(queue, |age| Some(age.min))
+    });
+    each(encoder, queues, &QUEUE_LATENCY_MAX, |queue| {
+        latency(queue, |age| age.max)
+    });
+    each(encoder, queues, &QUEUE_OLDEST, |queue| {
+        match queue.latency {
+            Latency::Known { since, .. } => Some(time(since)),
+            _ => None,
+        }
+    });
+    each(encoder, queues, &QUEUE_OLDEST_IN_PROGRESS, |queue| {
+        queue.oldest_in_progress.map(time)
+    });
+    each(encoder, queues, &QUEUE_NEXT_DUE, |queue| {
+        queue.next_due.map(time)
+    });
     encoder.family(&QUEUE_SOURCE);
     for (labels, queue) in queues {
         let source = Some(("source", queue.source.as_str()));
         encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
     }
     let count = |count: Option<u64>| count.map(Value::Int);
-    each(encoder, queues, &QUEUE_ENQUEUED, |queue| count(queue.counters.enqueued));
-    each(encoder, queues, &QUEUE_STARTED, |queue| count(queue.counters.started));
-    each(encoder, queues, &QUEUE_FINISHED, |queue| count(queue.counters.finished));
-    each(encoder, queues, &QUEUE_FAILURES, |queue| count(queue.counters.failures));
-    each(encoder, queues, &QUEUE_RETRIES, |queue| count(queue.counters.retries));
-    each(encoder, queues, &QUEUE_REDELIVERED, |queue| count(queue.counters.redelivered));
-    each(encoder, queues, &QUEUE_CONSUMERS, |queue| count(queue.consumers));
-    each(encoder, queues, &QUEUE_BUSY_WORKERS, |queue| count(queue.busy_workers));
-    each(encoder, queues, &QUEUE_PAUSED, |queue| queue.paused.map(|is| Value::Int(is.into())));
+    each(encoder, queues, &QUEUE_ENQUEUED, |queue| {
+        count(queue.counters.enqueued)
+    });
+    each(encoder, queues, &QUEUE_STARTED, |queue| {
+        count(queue.counters.started)
+    });
+    each(encoder, queues, &QUEUE_FINISHED, |queue| {
+        count(queue.counters.finished)
+    });
+    each(encoder, queues, &QUEUE_FAILURES, |queue| {
+        count(queue.counters.failures)
+    });
+    each(encoder, queues, &QUEUE_RETRIES, |queue| {
+        count(queue.counters.retries)
+    });
+    each(encoder, queues, &QUEUE_REDELIVERED, |queue| {
+        count(queue.counters.redelivered)
+    });
+    each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
+        count(queue.consumers)
+    });
+    each(encoder, queues, &QUEUE_BUSY_WORKERS, |queue| {
+        count(queue.busy_workers)
+    });
+    each(encoder, queues, &QUEUE_PAUSED, |queue| {
+        queue.paused.map(|is| Value::Int(is.into()))
+    });
 }
 
 /// One family with at most one series a queue.
@@ -126,12 +166,13 @@ fn write_brokers(encoder: &mut Encoder, snapshot: &Snapshot, now: Now) {
             (labels, broker.as_ref())
         })
         .collect();
-    let mut family = |def: &MetricDef, each: &mut dyn FnMut(&mut Encoder, &str, &BrokerSnapshot)| {
-        encoder.family(def);
-        for (labels, broker) in &brokers {
-            each(encoder, labels, broker);
-        }
-    };
+    let mut family =
+        |def: &MetricDef, each: &mut dyn FnMut(&mut Encoder, &str, &BrokerSnapshot)| {
+            encoder.family(def);
+            for (labels, broker) in &brokers {
+                each(encoder, labels, broker);
+            }
+        };
     family(&BROKER_UP, &mut |encoder, labels, broker| {
         let up = Value::Int(broker.is_up(now).into());
         encoder.sample(BROKER_UP.name, labels, None, up);
@@ -139,7 +180,11 @@ fn write_brokers(encoder: &mut Encoder, snapshot: &Snapshot, now: Now) {
     family(&BROKER_INFO, &mut |encoder, labels, broker| {
         let mut labels = labels.to_owned();
         label(&mut labels, "kind", broker.kind.as_str());
-        label(&mut labels, "version", broker.version.as_deref().unwrap_or("unknown"));
+        label(
+            &mut labels,
+            "version",
+            broker.version.as_deref().unwrap_or("unknown"),
+        );
         encoder.sample(BROKER_INFO.name, &labels, None, Value::Int(1));
     });
     family(&BROKER_LAST_SUCCESS, &mut |encoder, labels, broker| {

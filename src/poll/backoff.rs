@@ -12,7 +12,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max: max.max(min), tries: 0 }
+        Self {
+            min,
+            max: max.max(min),
+            tries: 0,
+        }
     }
 
     pub(super) fn reset(&mut self) {
@@ -21,7 +25,10 @@ impl Backoff {
 
     /// The next pause; `jitter` is in `0.0..1.0`.
     pub(super) fn next(&mut self, jitter: f64) -> Duration {
-        let base = self.min.saturating_mul(1 << self.tries.min(20)).min(self.max);
+        let base = self
+            .min
+            .saturating_mul(1 << self.tries.min(20))
+            .min(self.max);
         self.tries = self.tries.saturating_add(1);
         (base / 2 + base.mul_f64(jitter.clamp(0.0, 1.0) / 2.0)).max(self.min / 2)
     }

@@ -54,7 +54,8 @@ impl<S: Source> Poller<S> {
     pub async fn run(mut self, cancelled: CancellationToken) {
         let started = clock::now().mono;
         // The first poll waits for the search, but not for ever: a large database takes a while.
-        let mut next_poll = started + FIRST_SEARCH.min(self.config.interval.max(self.config.timeout));
+        let mut next_poll =
+            started + FIRST_SEARCH.min(self.config.interval.max(self.config.timeout));
         let mut next_search = started;
         loop {
             let searching_first = !self.source.discovered() && clock::now().mono < next_poll;
@@ -111,13 +112,16 @@ impl<S: Source> Poller<S> {
     }
 
     fn tell_success(&mut self, took: Duration, success: &PollSuccess) {
-        self.telemetry.poll_succeeded(took, success.observations.len(), &success.faults);
-        self.telemetry.interval_is(self.interval, self.config.interval);
+        self.telemetry
+            .poll_succeeded(took, success.observations.len(), &success.faults);
+        self.telemetry
+            .interval_is(self.interval, self.config.interval);
     }
 
     /// One slice of the search for queues. When the next is due.
     async fn search(&mut self) -> Instant {
-        let outcome = match tokio::time::timeout(self.config.timeout, self.source.discover()).await {
+        let outcome = match tokio::time::timeout(self.config.timeout, self.source.discover()).await
+        {
             Ok(outcome) => outcome,
             Err(_) => Err(self.timed_out("the search for queues")),
         };

@@ -34,7 +34,14 @@ impl Store {
             .collect();
         let snapshot = Snapshot { brokers };
         let (published, receiver) = watch::channel(Arc::new(snapshot.clone()));
-        (Self { states, snapshot, published }, receiver)
+        (
+            Self {
+                states,
+                snapshot,
+                published,
+            },
+            receiver,
+        )
     }
 
     /// Runs until the last poller is gone.
@@ -46,9 +53,13 @@ impl Store {
 
     pub fn apply(&mut self, report: Report) {
         let name = Arc::clone(&report.broker);
-        let Some(state) = self.states.get_mut(&name) else { return };
+        let Some(state) = self.states.get_mut(&name) else {
+            return;
+        };
         state.apply(report);
-        self.snapshot.brokers.insert(name, Arc::new(state.snapshot()));
+        self.snapshot
+            .brokers
+            .insert(name, Arc::new(state.snapshot()));
         self.published.send_replace(Arc::new(self.snapshot.clone()));
     }
 }

@@ -20,14 +20,27 @@ const QUEUED_REPORTS: usize = 16;
 
 /// Runs store and pollers until cancelled. Returns early only if the store is gone, which leaves
 /// nothing to live for.
-pub async fn run(brokers: Vec<Broker>, store: Store, own: OwnMetrics, cancelled: CancellationToken) {
+pub async fn run(
+    brokers: Vec<Broker>,
+    store: Store,
+    own: OwnMetrics,
+    cancelled: CancellationToken,
+) {
     let (reports, received) = mpsc::channel(QUEUED_REPORTS);
     let mut pollers = JoinSet::new();
     let mut running: HashMap<Id, usize> = HashMap::new();
-    let mut backoffs = vec![Backoff::new(Duration::from_secs(1), Duration::from_secs(60)); brokers.len()];
+    let mut backoffs =
+        vec![Backoff::new(Duration::from_secs(1), Duration::from_secs(60)); brokers.len()];
     let store = tokio::spawn(store.run(received));
     for (index, broker) in brokers.iter().enumerate() {
-        let id = spawn(&mut pollers, broker, &own, &reports, &cancelled, Duration::ZERO);
+        let id = spawn(
+            &mut pollers,
+            broker,
+            &own,
+            &reports,
+            &cancelled,
+            Duration::ZERO,
+        );
         running.insert(id, index);
     }
     while let Some(ended) = pollers.join_next_with_id().await {
@@ -35,7 +48,9 @@ pub async fn run(brokers: Vec<Broker>, store: Store, own: OwnMetrics, cancelled:
             Ok((id, ())) => (id, false),
             Err(error) => (error.id(), error.is_panic()),
         };
-        let Some(index) = running.remove(&id) else { continue };
+        let Some(index) = running.remove(&id) else {
+            continue;
+        };
         if !panicked || cancelled.is_cancelled() {
             continue;
         }
@@ -77,7 +92,9 @@ fn spawn(
         match &broker.endpoint {
             Endpoint::Redis(redis) => {
                 let source = RedisSource::new(&broker, redis);
-                Poller::new(source, &broker, own, reports).run(cancelled).await;
+                Poller::new(source, &broker, own, reports)
+                    .run(cancelled)
+                    .await;
             }
             Endpoint::RabbitMq(_) => {}
         }

@@ -25,7 +25,13 @@ enum State {
 
 impl Telemetry {
     pub(super) fn new(broker: Arc<str>, own: OwnMetrics) -> Self {
-        Self { broker, own, state: State::Unknown, told: Vec::new(), stretched: false }
+        Self {
+            broker,
+            own,
+            state: State::Unknown,
+            told: Vec::new(),
+            stretched: false,
+        }
     }
 
     pub(super) fn poll_succeeded(&mut self, took: Duration, queues: usize, faults: &[PollFailure]) {

@@ -58,14 +58,19 @@ impl Catalogue {
 
     /// Notes that a queue exists, unless the configuration leaves it out.
     pub(super) fn learn(&mut self, layout: usize, raw: &[u8], at: Instant) {
-        let Some(bound) = self.layouts.get_mut(layout) else { return };
+        let Some(bound) = self.layouts.get_mut(layout) else {
+            return;
+        };
         if let Some(known) = bound.known.get_mut(raw) {
             known.last_seen = at;
             return;
         }
         let shown = name::shown(raw);
         if self.filter.accepts(&shown) {
-            let known = Known { shown: shown.into(), last_seen: at };
+            let known = Known {
+                shown: shown.into(),
+                last_seen: at,
+            };
             bound.known.insert(raw.into(), known);
         }
     }

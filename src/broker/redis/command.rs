@@ -11,12 +11,14 @@ pub(super) fn command(read: &Read) -> (&'static str, Cmd) {
     match read {
         Read::Llen(key) => ("llen", key_command("LLEN", key)),
         Read::Lindex(key, index) => ("lindex", key_command("LINDEX", key).arg(*index).take()),
-        Read::Lrange(key, from, to) => {
-            ("lrange", key_command("LRANGE", key).arg(*from).arg(*to).take())
-        }
-        Read::MemoryUsage(key) => {
-            ("memory", Cmd::new().arg("MEMORY").arg("USAGE").arg(&**key).take())
-        }
+        Read::Lrange(key, from, to) => (
+            "lrange",
+            key_command("LRANGE", key).arg(*from).arg(*to).take(),
+        ),
+        Read::MemoryUsage(key) => (
+            "memory",
+            Cmd::new().arg("MEMORY").arg("USAGE").arg(&**key).take(),
+        ),
         Read::Hlen(key) => ("hlen", key_command("HLEN", key)),
         Read::Hget(key, field) => ("hget", key_command("HGET", key).arg(&**field).take()),
         Read::Hstrlen(key, field) => ("hstrlen", key_command("HSTRLEN", key).arg(&**field).take()),
@@ -24,12 +26,18 @@ pub(super) fn command(read: &Read) -> (&'static str, Cmd) {
         Read::Scard(key) => ("scard", key_command("SCARD", key)),
         Read::Smembers(key) => ("smembers", key_command("SMEMBERS", key)),
         Read::Zcard(key) => ("zcard", key_command("ZCARD", key)),
-        Read::ZcountFrom(key, min) => {
-            ("zcount", key_command("ZCOUNT", key).arg(*min).arg("+inf").take())
-        }
-        Read::Zrange(key, from, to) => {
-            ("zrange", key_command("ZRANGE", key).arg(*from).arg(*to).arg("WITHSCORES").take())
-        }
+        Read::ZcountFrom(key, min) => (
+            "zcount",
+            key_command("ZCOUNT", key).arg(*min).arg("+inf").take(),
+        ),
+        Read::Zrange(key, from, to) => (
+            "zrange",
+            key_command("ZRANGE", key)
+                .arg(*from)
+                .arg(*to)
+                .arg("WITHSCORES")
+                .take(),
+        ),
         Read::Exists(key) => ("exists", key_command("EXISTS", key)),
         Read::Type(key) => ("type", key_command("TYPE", key)),
     }
@@ -75,7 +83,10 @@ fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
         Some("ERR") => RefusalKind::Other,
         _ => return Err(error),
     };
-    Ok(Refusal { kind, message: words(&error) })
+    Ok(Refusal {
+        kind,
+        message: words(&error),
+    })
 }
 
 /// The server's words, or the client library's.
@@ -96,7 +107,10 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
             ErrorKind::Permission,
             "the ACL user lacks a right; give it the rule in the README's section on security",
         ),
-        Some("LOADING") => (ErrorKind::Protocol, "Redis is loading its data; it will pass"),
+        Some("LOADING") => (
+            ErrorKind::Protocol,
+            "Redis is loading its data; it will pass",
+        ),
         Some("READONLY") => (ErrorKind::Protocol, "this node is a replica"),
         Some("MOVED" | "ASK") => (
             ErrorKind::Protocol,
@@ -111,9 +125,10 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
             (ErrorKind::Auth, "check the user name and password")
         }
         _ if error.is_timeout() => (ErrorKind::Timeout, "Redis did not answer in time"),
-        _ if error.is_io_error() || error.is_connection_dropped() => {
-            (ErrorKind::Connect, "the connection broke; it will be made again")
-        }
+        _ if error.is_io_error() || error.is_connection_dropped() => (
+            ErrorKind::Connect,
+            "the connection broke; it will be made again",
+        ),
         _ => (ErrorKind::Protocol, "Redis answered what was not expected"),
     };
     BrokerError::new(kind, format!("{place}: {words} ({advice})"))

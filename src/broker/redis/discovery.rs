@@ -90,8 +90,10 @@ impl Pass {
         let mut sets = VecDeque::new();
         let mut wanted = Vec::new();
         for index in 0..catalogue.layouts.len() {
-            let registries =
-                catalogue.layouts.get(index).map(|bound| bound.layout.registries());
+            let registries = catalogue
+                .layouts
+                .get(index)
+                .map(|bound| bound.layout.registries());
             for registry in registries.into_iter().flatten() {
                 match registry {
                     Registry::Set(key) => sets.push_back((index, key, 0)),
@@ -104,8 +106,17 @@ impl Pass {
             [(_, only)] => Bytes::clone(only),
             _ => Bytes::from(b"*".as_slice()),
         };
-        let walk = (!wanted.is_empty()).then_some(Walk { node: 0, cursor: 0, pattern, wanted });
-        Self { sets, walk, spent: Duration::ZERO }
+        let walk = (!wanted.is_empty()).then_some(Walk {
+            node: 0,
+            cursor: 0,
+            pattern,
+            wanted,
+        });
+        Self {
+            sets,
+            walk,
+            spent: Duration::ZERO,
+        }
     }
 
     /// Whether the pass is through.
@@ -117,7 +128,9 @@ impl Pass {
         if !self.sets.is_empty() {
             self.read_sets(session, catalogue).await?;
         } else if let Some(walk) = &mut self.walk {
-            let page = session.scan(walk.node, walk.cursor, &walk.pattern, PAGE).await?;
+            let page = session
+                .scan(walk.node, walk.cursor, &walk.pattern, PAGE)
+                .await?;
             walk.cursor = page.cursor;
             let finished = page.cursor == 0 && {
                 walk.node += 1;
@@ -138,8 +151,10 @@ impl Pass {
         catalogue: &mut Catalogue,
     ) -> Result<(), BrokerError> {
         let batch: Vec<_> = self.sets.drain(..self.sets.len().min(SETS)).collect();
-        let asked: Vec<(Bytes, u64)> =
-            batch.iter().map(|(_, key, cursor)| (Bytes::clone(key), *cursor)).collect();
+        let asked: Vec<(Bytes, u64)> = batch
+            .iter()
+            .map(|(_, key, cursor)| (Bytes::clone(key), *cursor))
+            .collect();
         let pages = session.sscan(&asked, PAGE).await?;
         let now = clock::now().mono;
         for ((layout, key, _), page) in batch.into_iter().zip(pages) {
@@ -169,13 +184,17 @@ impl Pass {
         keys: Vec<Vec<u8>>,
     ) -> Vec<(usize, Bytes, Vec<u8>, &'static str)> {
         let mut candidates = Vec::new();
-        let Some(walk) = &self.walk else { return candidates };
+        let Some(walk) = &self.walk else {
+            return candidates;
+        };
         for key in keys {
             for (index, pattern) in &walk.wanted {
                 if !glob::matches(pattern, &key) {
                     continue;
                 }
-                let Some(bound) = catalogue.layouts.get(*index) else { continue };
+                let Some(bound) = catalogue.layouts.get(*index) else {
+                    continue;
+                };
                 match bound.layout.key(&key) {
                     KeyMeaning::Nothing => {}
                     KeyMeaning::Set => self.sets.push_back((*index, key.as_slice().into(), 0)),
@@ -197,8 +216,10 @@ async fn learn_typed(
     if candidates.is_empty() {
         return Ok(());
     }
-    let reads: Vec<Read> =
-        candidates.iter().map(|(_, key, ..)| Read::Type(Bytes::clone(key))).collect();
+    let reads: Vec<Read> = candidates
+        .iter()
+        .map(|(_, key, ..)| Read::Type(Bytes::clone(key)))
+        .collect();
     let replies = session.execute(&reads).await?;
     let now = clock::now().mono;
     for ((layout, _, name, of_type), reply) in candidates.into_iter().zip(replies) {

@@ -29,7 +29,9 @@ impl Allowance {
     /// Takes `bytes` if there are as many left.
     fn take(&self, bytes: u64) -> bool {
         self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(bytes)
+            })
             .is_ok()
     }
 }
@@ -135,7 +137,12 @@ impl<S> Guard<S> {
     pub(super) fn new(inner: S, max_payload: u64, allowance: Allowance) -> Self {
         Self {
             inner,
-            filter: Filter { max_payload, allowance, state: State::Line, line: Vec::new() },
+            filter: Filter {
+                max_payload,
+                allowance,
+                state: State::Line,
+                line: Vec::new(),
+            },
             raw: vec![0; 16 * 1024].into_boxed_slice(),
             ready: Vec::new(),
             taken: 0,
@@ -196,20 +203,42 @@ mod tests {
     fn filter(max_payload: u64, allowance: u64) -> Filter {
         let left = Allowance::default();
         left.set(allowance);
-        Filter { max_payload, allowance: left, state: State::Line, line: Vec::new() }
+        Filter {
+            max_payload,
+            allowance: left,
+            state: State::Line,
+            line: Vec::new(),
+        }
     }
 
     fn bulk(size: usize) -> Vec<u8> {
-        [format!("${size}\r\n").as_bytes(), &vec![b'\n'; size], b"\r\n"].concat()
+        [
+            format!("${size}\r\n").as_bytes(),
+            &vec![b'\n'; size],
+            b"\r\n",
+        ]
+        .concat()
     }
 
     #[test]
     fn a_large_payload_becomes_an_error_and_its_neighbours_stand() {
-        let input = [b"*3\r\n:1\r\n".as_slice(), &bulk(9000), b"+OK\r\n$-1\r\n", &bulk(5000)].concat();
-        let want = [b"*3\r\n:1\r\n-OVERSIZE 9000\r\n+OK\r\n$-1\r\n".as_slice(), &bulk(5000)].concat();
+        let input = [
+            b"*3\r\n:1\r\n".as_slice(),
+            &bulk(9000),
+            b"+OK\r\n$-1\r\n",
+            &bulk(5000),
+        ]
+        .concat();
+        let want = [
+            b"*3\r\n:1\r\n-OVERSIZE 9000\r\n+OK\r\n$-1\r\n".as_slice(),
+            &bulk(5000),
+        ]
+        .concat();
         for chunk in [1, 2, 7, input.len()] {
             let (mut filter, mut out) = (filter(8000, 1 << 20), Vec::new());
-            input.chunks(chunk).for_each(|part| filter.feed(part, &mut out));
+            input
+                .chunks(chunk)
+                .for_each(|part| filter.feed(part, &mut out));
             assert_eq!(out, want, "in chunks of {chunk}");
         }
     }
@@ -218,7 +247,10 @@ mod tests {
     fn a_batch_cannot_bring_in_more_than_its_allowance() {
         let (mut filter, mut out) = (filter(8000, 12_000), Vec::new());
         filter.feed(&[bulk(8000), bulk(8000), bulk(4096)].concat(), &mut out);
-        assert_eq!(out, [bulk(8000), b"-OVERSIZE 8000\r\n".to_vec(), bulk(4096)].concat());
+        assert_eq!(
+            out,
+            [bulk(8000), b"-OVERSIZE 8000\r\n".to_vec(), bulk(4096)].concat()
+        );
     }
 
     proptest! {

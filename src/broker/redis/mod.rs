@@ -13,9 +13,7 @@ use super::{BrokerError, Source};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
-use crate::model::{
-    Cost, DropReason, Observation, PollFailure, PollSuccess, Timestamp, Window,
-};
+use crate::model::{Cost, DropReason, Observation, PollFailure, PollSuccess, Timestamp, Window};
 use catalogue::{Bound, Catalogue};
 use discovery::Discovery;
 use session::{Connector, Session};
@@ -125,7 +123,8 @@ impl RedisSource {
         let mut queues = queues.iter();
         // Observations come in the order of the queues.
         for observation in busy {
-            if let Some(queue) = queues.find(|queue| Arc::ptr_eq(&queue.shown, &observation.queue)) {
+            if let Some(queue) = queues.find(|queue| Arc::ptr_eq(&queue.shown, &observation.queue))
+            {
                 self.catalogue.learn(layout, &queue.raw, now);
             }
         }
@@ -198,7 +197,10 @@ async fn converse(
         match probe.step(replies) {
             Step::Read(reads) => replies = session.execute(&reads).await?,
             Step::Done(outcomes) => {
-                let window = Window { from, to: clock.latest() };
+                let window = Window {
+                    from,
+                    to: clock.latest(),
+                };
                 for (queue, outcome) in queues.iter().zip(outcomes) {
                     harvest.take(bound, queue, outcome, window);
                 }
@@ -208,7 +210,10 @@ async fn converse(
     }
     Err(BrokerError::new(
         crate::model::ErrorKind::Internal,
-        format!("the {} layout did not come to an end", bound.system.as_str()),
+        format!(
+            "the {} layout did not come to an end",
+            bound.system.as_str()
+        ),
     ))
 }
 
@@ -219,7 +224,9 @@ impl BrokerClock {
         let before = clock::now().wall.micros();
         let server = session.time().await?.micros();
         let after = clock::now().wall.micros();
-        Ok(Self { ahead: (server - after, server - before) })
+        Ok(Self {
+            ahead: (server - after, server - before),
+        })
     }
 
     fn earliest(self) -> Timestamp {
@@ -270,9 +277,10 @@ impl Harvest {
             faults: self.faults,
             ..PollSuccess::default()
         };
-        for (reason, count) in
-            [(DropReason::Limit, over_limit), (DropReason::Unreadable, self.unreadable)]
-        {
+        for (reason, count) in [
+            (DropReason::Limit, over_limit),
+            (DropReason::Unreadable, self.unreadable),
+        ] {
             if count > 0 {
                 success.dropped.insert(reason, count);
             }

@@ -77,15 +77,25 @@ impl Node {
         let stream = Guard::new(stream, max_payload, allowance.clone());
         // Whoever calls us sets the time limit, over the whole poll.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config)
-                .await
-                .map_err(|error| fault(&place, &error))?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|error| fault(&place, &error))?;
         meter.count("connect", 1);
         let driver = tokio::spawn(driver);
-        let mut node = Self { connection, driver, allowance, meter: Arc::clone(meter), place };
+        let mut node = Self {
+            connection,
+            driver,
+            allowance,
+            meter: Arc::clone(meter),
+            place,
+        };
         // Only so that `CLIENT LIST` says who this is; a refusal does not matter.
-        node.raw("client", redis::cmd("CLIENT").arg("SETNAME").arg("tailback")).await.ok();
+        node.raw(
+            "client",
+            redis::cmd("CLIENT").arg("SETNAME").arg("tailback"),
+        )
+        .await
+        .ok();
         Ok(node)
     }
 
@@ -104,7 +114,9 @@ impl Node {
                 *counts.entry(name).or_default() += 1;
                 pipeline.add_command(command);
             }
-            counts.into_iter().for_each(|(name, times)| self.meter.count(name, times));
+            counts
+                .into_iter()
+                .for_each(|(name, times)| self.meter.count(name, times));
             self.allowance.set(BATCH_BYTES);
             let results: Vec<RedisResult<Value>> = pipeline
                 .ignore_errors()
@@ -129,9 +141,11 @@ impl Node {
     ) -> Result<Value, BrokerError> {
         self.meter.count(name, 1);
         self.allowance.set(BATCH_BYTES);
-        self.connection.send_packed_command(command).await.map_err(|error| self.fault(&error)).and_then(
-            |value| value.extract_error().map_err(|error| self.fault(&error)),
-        )
+        self.connection
+            .send_packed_command(command)
+            .await
+            .map_err(|error| self.fault(&error))
+            .and_then(|value| value.extract_error().map_err(|error| self.fault(&error)))
     }
 
     pub(super) async fn hello(&mut self) -> Hello {
@@ -144,9 +158,11 @@ impl Node {
     /// The server's clock.
     pub(super) async fn time(&mut self) -> Result<Timestamp, BrokerError> {
         let value = self.raw("time", &redis::cmd("TIME")).await?;
-        let (secs, micros): (i64, i64) = redis::from_redis_value(value)
-            .map_err(|_| self.out_of_step("TIME"))?;
-        Ok(Timestamp::from_micros(secs.saturating_mul(1_000_000).saturating_add(micros)))
+        let (secs, micros): (i64, i64) =
+            redis::from_redis_value(value).map_err(|_| self.out_of_step("TIME"))?;
+        Ok(Timestamp::from_micros(
+            secs.saturating_mul(1_000_000).saturating_add(micros),
+        ))
     }
 
     /// One page of the walk over all keys.
@@ -174,7 +190,12 @@ impl Node {
     ) -> Result<Vec<Option<Page>>, BrokerError> {
         let mut pipeline = Pipeline::with_capacity(sets.len());
         for (key, cursor) in sets {
-            pipeline.cmd("SSCAN").arg(*key).arg(*cursor).arg("COUNT").arg(count);
+            pipeline
+                .cmd("SSCAN")
+                .arg(*key)
+                .arg(*cursor)
+                .arg("COUNT")
+                .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
         self.allowance.set(BATCH_BYTES);
@@ -199,7 +220,10 @@ impl Node {
     fn out_of_step(&self, what: &str) -> BrokerError {
         BrokerError::new(
             ErrorKind::Protocol,
-            format!("{}: {what} was not answered as Redis answers it; is this a Redis?", self.place),
+            format!(
+                "{}: {what} was not answered as Redis answers it; is this a Redis?",
+                self.place
+            ),
         )
     }
 }
@@ -222,7 +246,9 @@ impl Hello {
     fn from_fields(fields: &[Value]) -> Self {
         let mut hello = Self::default();
         for pair in fields.chunks(2) {
-            let [Value::BulkString(name), value] = pair else { continue };
+            let [Value::BulkString(name), value] = pair else {
+                continue;
+            };
             let text = match value {
                 Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
                 _ => None,

@@ -48,7 +48,11 @@ impl Connector<'_> {
             RedisTopology::Single(host) => {
                 let mut node = self.node(host, &login).await?;
                 let hello = node.hello().await;
-                Ok(Session { nodes: vec![node], slots: None, hello })
+                Ok(Session {
+                    nodes: vec![node],
+                    slots: None,
+                    hello,
+                })
             }
             RedisTopology::Unix(path) => {
                 let stream = wire::connect_unix(path, self.meter).await?;
@@ -56,14 +60,31 @@ impl Connector<'_> {
                 let mut node =
                     Node::open(stream, &login, self.max_payload, self.meter, place).await?;
                 let hello = node.hello().await;
-                Ok(Session { nodes: vec![node], slots: None, hello })
+                Ok(Session {
+                    nodes: vec![node],
+                    slots: None,
+                    hello,
+                })
             }
-            RedisTopology::Sentinel { sentinels, master, username, password } => {
-                let sentinel_login =
-                    Login { username: username.clone(), password: password.clone(), db: 0 };
-                let (node, hello) =
-                    self.master(sentinels, master, &sentinel_login, &login).await?;
-                Ok(Session { nodes: vec![node], slots: None, hello })
+            RedisTopology::Sentinel {
+                sentinels,
+                master,
+                username,
+                password,
+            } => {
+                let sentinel_login = Login {
+                    username: username.clone(),
+                    password: password.clone(),
+                    db: 0,
+                };
+                let (node, hello) = self
+                    .master(sentinels, master, &sentinel_login, &login)
+                    .await?;
+                Ok(Session {
+                    nodes: vec![node],
+                    slots: None,
+                    hello,
+                })
             }
             RedisTopology::Cluster(seeds) => self.cluster(seeds, &login).await,
         }
@@ -72,7 +93,14 @@ impl Connector<'_> {
     async fn node(&self, host: &HostPort, login: &Login) -> Result<Node, BrokerError> {
         let tls = self.config.tls.as_ref().map(TlsContext::load).transpose()?;
         let stream = wire::connect(host, tls.as_ref(), self.meter).await?;
-        Node::open(stream, login, self.max_payload, self.meter, format!("redis at {host}")).await
+        Node::open(
+            stream,
+            login,
+            self.max_payload,
+            self.meter,
+            format!("redis at {host}"),
+        )
+        .await
     }
 
     /// Asks the sentinels in turn until one names a node that is a master.
@@ -85,14 +113,16 @@ impl Connector<'_> {
     ) -> Result<(Node, Hello), BrokerError> {
         let mut last = None;
         for sentinel in sentinels {
-            match self.master_by(sentinel, master, sentinel_login, login).await {
+            match self
+                .master_by(sentinel, master, sentinel_login, login)
+                .await
+            {
                 Ok(found) => return Ok(found),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            BrokerError::new(ErrorKind::Connect, "no sentinel is configured")
-        }))
+        Err(last
+            .unwrap_or_else(|| BrokerError::new(ErrorKind::Connect, "no sentinel is configured")))
     }
 
     async fn master_by(
@@ -139,13 +169,16 @@ impl Connector<'_> {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last
-            .unwrap_or_else(|| BrokerError::new(ErrorKind::Connect, "no cluster node is configured")))
+        Err(last.unwrap_or_else(|| {
+            BrokerError::new(ErrorKind::Connect, "no cluster node is configured")
+        }))
     }
 
     async fn cluster_from(&self, seed: &HostPort, login: &Login) -> Result<Session, BrokerError> {
         let mut first = self.node(seed, login).await?;
-        let answer = first.raw("cluster", redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        let answer = first
+            .raw("cluster", redis::cmd("CLUSTER").arg("SLOTS"))
+            .await?;
         let masters = parse_slots(answer, seed);
         if masters.is_empty() {
             return Err(BrokerError::new(
@@ -158,12 +191,20 @@ impl Connector<'_> {
         let mut slots = Vec::new();
         for (address, ranges) in masters {
             for (from, to) in ranges {
-                slots.push(SlotRange { from, to, node: nodes.len() });
+                slots.push(SlotRange {
+                    from,
+                    to,
+                    node: nodes.len(),
+                });
             }
             nodes.push(self.node(&address, login).await?);
         }
         slots.sort_by_key(|range| range.from);
-        Ok(Session { nodes, slots: Some(slots), hello })
+        Ok(Session {
+            nodes,
+            slots: Some(slots),
+            hello,
+        })
     }
 }
 
@@ -171,25 +212,34 @@ impl Connector<'_> {
 /// was asked.
 fn parse_slots(answer: Value, seed: &HostPort) -> BTreeMap<HostPort, Vec<(u16, u16)>> {
     let mut masters: BTreeMap<HostPort, Vec<(u16, u16)>> = BTreeMap::new();
-    let Value::Array(ranges) = answer else { return masters };
+    let Value::Array(ranges) = answer else {
+        return masters;
+    };
     for range in ranges {
         let Value::Array(range) = range else { continue };
         let [Value::Int(from), Value::Int(to), Value::Array(master), ..] = range.as_slice() else {
             continue;
         };
-        let [host, Value::Int(port), ..] = master.as_slice() else { continue };
+        let [host, Value::Int(port), ..] = master.as_slice() else {
+            continue;
+        };
         let host = match host {
             Value::BulkString(host) if !host.is_empty() => {
                 String::from_utf8_lossy(host).into_owned()
             }
             _ => seed.host.clone(),
         };
-        let (Ok(port), Ok(from), Ok(to)) =
-            (u16::try_from(*port), u16::try_from(*from), u16::try_from(*to))
-        else {
+        let (Ok(port), Ok(from), Ok(to)) = (
+            u16::try_from(*port),
+            u16::try_from(*from),
+            u16::try_from(*to),
+        ) else {
             continue;
         };
-        masters.entry(HostPort { host, port }).or_default().push((from, to));
+        masters
+            .entry(HostPort { host, port })
+            .or_default()
+            .push((from, to));
     }
     masters
 }
@@ -220,11 +270,17 @@ impl Session {
         }
         let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, read) in reads.iter().enumerate() {
-            by_node.entry(self.node_of(read.key())?).or_default().push(index);
+            by_node
+                .entry(self.node_of(read.key())?)
+                .or_default()
+                .push(index);
         }
         let mut replies: Vec<Reply> = vec![Reply::Nil; reads.len()];
         for (node, indexes) in by_node {
-            let batch: Vec<&Read> = indexes.iter().filter_map(|index| reads.get(*index)).collect();
+            let batch: Vec<&Read> = indexes
+                .iter()
+                .filter_map(|index| reads.get(*index))
+                .collect();
             let answers = self.node(node)?.execute(&batch).await?;
             for (index, answer) in indexes.into_iter().zip(answers) {
                 if let Some(reply) = replies.get_mut(index) {
@@ -280,7 +336,9 @@ impl Session {
     }
 
     fn node_of(&self, key: &[u8]) -> Result<usize, BrokerError> {
-        let Some(slots) = &self.slots else { return Ok(0) };
+        let Some(slots) = &self.slots else {
+            return Ok(0);
+        };
         let slot = slot_of(key);
         slots
             .iter()
@@ -313,15 +371,22 @@ mod tests {
     #[test]
     fn slots_are_those_of_cluster_keyslot() {
         // Answers of `CLUSTER KEYSLOT` on Redis 7.0.15.
-        for (key, slot) in [("foo", 12182), ("{foo}:bar", 12182), ("foo{}", 5542), ("123456789", 12739)]
-        {
+        for (key, slot) in [
+            ("foo", 12182),
+            ("{foo}:bar", 12182),
+            ("foo{}", 5542),
+            ("123456789", 12739),
+        ] {
             assert_eq!(slot_of(key.as_bytes()), slot, "{key}");
         }
     }
 
     #[test]
     fn slot_ranges_are_gathered_by_master_and_an_empty_host_is_the_seed() {
-        let seed = HostPort { host: "seed".into(), port: 1 };
+        let seed = HostPort {
+            host: "seed".into(),
+            port: 1,
+        };
         let range = |from, to, host: &str, port| {
             let master = vec![Value::BulkString(host.into()), Value::Int(port)];
             Value::Array(vec![Value::Int(from), Value::Int(to), Value::Array(master)])
@@ -332,11 +397,16 @@ mod tests {
             range(10, 12, "a", 7000),
             Value::Nil,
         ]);
-        let masters: Vec<_> =
-            parse_slots(answer, &seed).into_iter().map(|(at, slots)| (at.to_string(), slots)).collect();
+        let masters: Vec<_> = parse_slots(answer, &seed)
+            .into_iter()
+            .map(|(at, slots)| (at.to_string(), slots))
+            .collect();
         assert_eq!(
             masters,
-            [("a:7000".into(), vec![(0, 5), (10, 12)]), ("seed:7001".into(), vec![(6, 9)])]
+            [
+                ("a:7000".into(), vec![(0, 5), (10, 12)]),
+                ("seed:7001".into(), vec![(6, 9)])
+            ]
         );
     }
 }

@@ -24,7 +24,11 @@ pub(super) struct Message {
 pub(super) enum Claimable {
     /// Since a time between these two. `is_redelivered` means that it has been taken before and was
     /// put back, in no particular order.
-    Since { earliest: Timestamp, latest: Timestamp, is_redelivered: bool },
+    Since {
+        earliest: Timestamp,
+        latest: Timestamp,
+        is_redelivered: bool,
+    },
     /// Not before its ETA.
     From(Timestamp),
     /// Now, and nobody wrote down since when.
@@ -59,7 +63,11 @@ impl Message {
     }
 
     fn since(&self, earliest: Timestamp, latest: Timestamp) -> Claimable {
-        Claimable::Since { earliest, latest, is_redelivered: self.is_redelivered() }
+        Claimable::Since {
+            earliest,
+            latest,
+            is_redelivered: self.is_redelivered(),
+        }
     }
 
     /// The send time at the first of the paths that holds one.
@@ -74,7 +82,8 @@ impl Message {
             "properties" => &self.properties,
             _ => return None,
         };
-        rest.iter().try_fold(root, |value, segment| value.get(segment))
+        rest.iter()
+            .try_fold(root, |value, segment| value.get(segment))
     }
 
     /// kombu marks what it puts back at a worker's shutdown or after the visibility timeout.
@@ -82,7 +91,9 @@ impl Message {
         let is_true = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(true);
         is_true(self.headers.get("redelivered"))
             || is_true(
-                self.properties.get("delivery_info").and_then(|info| info.get("redelivered")),
+                self.properties
+                    .get("delivery_info")
+                    .and_then(|info| info.get("redelivered")),
             )
     }
 }
@@ -107,7 +118,11 @@ fn from_number(number: f64, has_fraction: bool) -> Option<(Timestamp, Timestamp)
     }
     let at = Timestamp::from_number_of_unknown_unit(number)?;
     let is_whole_seconds = !has_fraction && number < 1e11;
-    let doubt = if is_whole_seconds { Duration::from_micros(999_999) } else { Duration::ZERO };
+    let doubt = if is_whole_seconds {
+        Duration::from_micros(999_999)
+    } else {
+        Duration::ZERO
+    };
     Some((at, at.plus(doubt)))
 }
 
@@ -137,7 +152,9 @@ mod tests {
     }
 
     fn claimable(message: Value) -> Claimable {
-        Message::from_value(&message).unwrap().claimable(&paths(), NOW)
+        Message::from_value(&message)
+            .unwrap()
+            .claimable(&paths(), NOW)
     }
 
     fn at(secs: f64) -> Timestamp {
@@ -154,13 +171,19 @@ mod tests {
                 is_redelivered: false
             }
         );
-        let Claimable::Since { earliest, latest, .. } = claimable(json!({
+        let Claimable::Since {
+            earliest, latest, ..
+        } = claimable(json!({
             "headers": {"enqueued_at": 1_795_410_390.5},
             "properties": {"timestamp": 1_795_410_380}
-        })) else {
+        }))
+        else {
             panic!("timed");
         };
-        assert_eq!((earliest, latest), (at(1_795_410_380.0), at(1_795_410_380.999_999)));
+        assert_eq!(
+            (earliest, latest),
+            (at(1_795_410_380.0), at(1_795_410_380.999_999))
+        );
     }
 
     #[test]
@@ -191,9 +214,9 @@ mod tests {
 
     #[test]
     fn a_message_that_was_put_back_says_so() {
-        let Claimable::Since { is_redelivered, .. } = claimable(
-            json!({"headers": {"enqueued_at": 1_795_410_390.5, "redelivered": true}}),
-        ) else {
+        let Claimable::Since { is_redelivered, .. } =
+            claimable(json!({"headers": {"enqueued_at": 1_795_410_390.5, "redelivered": true}}))
+        else {
             panic!("timed");
         };
         assert!(is_redelivered);

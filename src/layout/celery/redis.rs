@@ -90,7 +90,9 @@ impl Layout for CeleryRedis {
         let exchange = set.strip_prefix(self.binding_prefix.as_slice())?;
         // routing key SEP pattern SEP queue
         let cut = find_last(member, separator)?;
-        let queue = member.get(cut + separator.len()..).filter(|queue| !queue.is_empty())?;
+        let queue = member
+            .get(cut + separator.len()..)
+            .filter(|queue| !queue.is_empty())?;
         if is_internal(queue) {
             return None;
         }
@@ -113,7 +115,12 @@ impl Layout for CeleryRedis {
     fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a> {
         let lists = queues
             .iter()
-            .flat_map(|queue| self.options.priority_steps.iter().map(|step| self.list(queue, *step)))
+            .flat_map(|queue| {
+                self.options
+                    .priority_steps
+                    .iter()
+                    .map(|step| self.list(queue, *step))
+            })
             .collect();
         Box::new(CeleryProbe {
             layout: self,
@@ -137,7 +144,13 @@ impl CeleryRedis {
             key.extend_from_slice(separator);
             key.extend_from_slice(step.to_string().as_bytes());
         }
-        List { key: key.into(), len: Ok(0), scheduled: 0, next_due: None, head: Head::Empty }
+        List {
+            key: key.into(),
+            len: Ok(0),
+            scheduled: 0,
+            next_due: None,
+            head: Head::Empty,
+        }
     }
 }
 
@@ -170,7 +183,11 @@ impl Probe for CeleryProbe<'_> {
             }
         };
         // Nothing to ask: then nothing comes after it either.
-        if reads.is_empty() { Step::Done(self.outcomes()) } else { Step::Read(reads) }
+        if reads.is_empty() {
+            Step::Done(self.outcomes())
+        } else {
+            Step::Read(reads)
+        }
     }
 }
 
@@ -187,7 +204,9 @@ impl CeleryProbe<'_> {
     fn each(&mut self, replies: Vec<Reply>, mut visit: impl FnMut(&mut List, Reply) -> bool) {
         let asked = std::mem::take(&mut self.asked);
         for (index, reply) in asked.into_iter().zip(replies) {
-            let Some(list) = self.lists.get_mut(index) else { continue };
+            let Some(list) = self.lists.get_mut(index) else {
+                continue;
+            };
             if visit(list, reply) {
                 self.asked.push(index);
             }
@@ -286,7 +305,10 @@ impl CeleryProbe<'_> {
         observation.jobs.ready = Some(ready);
         observation.jobs.in_progress = held.map(|held| held.in_progress);
         observation.jobs.scheduled = held.map(|held| held.scheduled + scheduled);
-        observation.head = lists.iter().map(|list| list.head).fold(Head::Empty, Head::or_older);
+        observation.head = lists
+            .iter()
+            .map(|list| list.head)
+            .fold(Head::Empty, Head::or_older);
         Outcome::Observed(Box::new(observation))
     }
 }
@@ -298,7 +320,10 @@ impl List {
     fn take(&mut self, message: Reply, paths: &[Vec<String>], now: Timestamp) -> bool {
         let message = match message {
             Reply::Bytes(bytes) => Message::decode(&bytes),
-            Reply::Refused(Refusal { kind: RefusalKind::TooLarge, .. }) => {
+            Reply::Refused(Refusal {
+                kind: RefusalKind::TooLarge,
+                ..
+            }) => {
                 self.head = Head::Unknown(Reason::PayloadTooLarge);
                 return false;
             }
@@ -320,7 +345,11 @@ impl List {
                 self.head = Head::Unknown(Reason::NoTimestamp);
                 false
             }
-            Claimable::Since { earliest, latest, is_redelivered } => {
+            Claimable::Since {
+                earliest,
+                latest,
+                is_redelivered,
+            } => {
                 self.head = Head::Since {
                     earliest,
                     latest,
@@ -340,7 +369,9 @@ fn is_internal(queue: &[u8]) -> bool {
 }
 
 fn find_last(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len().max(1)).rposition(|window| window == needle)
+    haystack
+        .windows(needle.len().max(1))
+        .rposition(|window| window == needle)
 }
 
 /// The text as a glob that matches only it.

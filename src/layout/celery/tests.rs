@@ -11,8 +11,13 @@ const NOW: Timestamp = Timestamp::from_micros(1_795_409_600_000_000);
 const MAX: u64 = 1 << 20;
 
 fn layout(celery: config::Celery) -> Box<dyn Layout> {
-    let redis = config::Redis { celery, ..config::Redis::default() };
-    bind(&redis, MAX)
+    bind(
+        &config::Redis {
+            celery,
+            ..crate::layout::testing::redis()
+        },
+        MAX,
+    )
 }
 
 fn default_layout() -> Box<dyn Layout> {
@@ -30,8 +35,11 @@ fn message(headers: &str) -> String {
 /// One queue `q` whose list holds these messages, next to run last.
 fn one_queue(messages: &[&str]) -> Observation {
     let mut keys = Keyspace::default();
-    keys.put("_kombu.binding.q", binding("q")).list("q", messages);
-    keys.observe(&mut *default_layout(), NOW).remove("q").unwrap()
+    keys.put("_kombu.binding.q", binding("q"))
+        .list("q", messages);
+    keys.observe(&mut *default_layout(), NOW)
+        .remove("q")
+        .unwrap()
 }
 
 #[test]
@@ -42,7 +50,10 @@ fn waiting_tasks_are_counted_by_queue_and_priority_step() {
     let celery = &seen["celery"];
     assert_eq!(celery.jobs.ready, Some(6));
     assert_eq!(celery.priorities, [(0, 4), (3, 1), (6, 0), (9, 1)]);
-    assert_eq!((celery.jobs.in_progress, celery.jobs.scheduled), (Some(0), Some(0)));
+    assert_eq!(
+        (celery.jobs.in_progress, celery.jobs.scheduled),
+        (Some(0), Some(0))
+    );
     assert_eq!(celery.head, Head::Unknown(Reason::NoTimestamp));
 }
 
@@ -51,7 +62,10 @@ fn what_workers_hold_is_split_by_queue_and_eta() {
     let keys = Keyspace::recorded(RECORDED, "running_early_ack_c2_prefetch8");
     // Three of the ten messages were recorded; one of them is due at 04:59:16.
     let before = Timestamp::from_secs_f64(1_795_409_900.0).unwrap();
-    let seen = keys.observe(&mut *default_layout(), Timestamp::from_micros(1_795_409_360_000_000));
+    let seen = keys.observe(
+        &mut *default_layout(),
+        Timestamp::from_micros(1_795_409_360_000_000),
+    );
     assert_eq!(seen["celery"].jobs.in_progress, Some(2));
     assert_eq!(seen["celery"].jobs.scheduled, Some(1));
     let due = seen["celery"].next_due.unwrap();
@@ -73,12 +87,20 @@ fn every_known_place_of_a_timestamp_is_found() {
     for queue in queues {
         keys.put(&format!("{{myapp}}:_kombu.binding.{queue}"), binding(queue));
     }
-    let options =
-        config::Celery { global_keyprefix: "{myapp}:".into(), ..config::Celery::default() };
+    let options = config::Celery {
+        global_keyprefix: "{myapp}:".into(),
+        ..config::Celery::default()
+    };
     let seen = keys.observe(&mut *layout(options), NOW);
     assert_eq!(seen["celery"].head, Head::Unknown(Reason::NoTimestamp));
     for queue in ["ts_hdr", "ts_judoscale", "ts_prop", "ts_stamp"] {
-        let Head::Since { earliest, latest, source, .. } = seen[queue].head else {
+        let Head::Since {
+            earliest,
+            latest,
+            source,
+            ..
+        } = seen[queue].head
+        else {
             panic!("{queue}: {:?}", seen[queue].head);
         };
         assert_eq!(source, LatencySource::Message, "{queue}");
@@ -94,8 +116,13 @@ fn tasks_due_later_at_the_head_are_skipped_and_counted_as_scheduled() {
     let waiting = message(r#"{"enqueued_at": 1795409590.25}"#);
     let seen = one_queue(&[&waiting, &waiting, &later, &later]);
     assert_eq!((seen.jobs.ready, seen.jobs.scheduled), (Some(2), Some(2)));
-    let Head::Since { earliest, .. } = seen.head else { panic!("{:?}", seen.head) };
-    assert_eq!(earliest, Timestamp::from_secs_f64(1_795_409_590.25).unwrap());
+    let Head::Since { earliest, .. } = seen.head else {
+        panic!("{:?}", seen.head)
+    };
+    assert_eq!(
+        earliest,
+        Timestamp::from_secs_f64(1_795_409_590.25).unwrap()
+    );
     assert!(seen.next_due.is_some());
 }
 
@@ -120,7 +147,10 @@ fn the_oldest_of_all_priority_steps_counts() {
     let mut keys = Keyspace::default();
     keys.put("_kombu.binding.q", binding("q"))
         .list("q", &[&message(r#"{"enqueued_at": 1795409590.0}"#)])
-        .list("q\x06\x169", &[&message(r#"{"enqueued_at": 1795409500.0}"#)]);
+        .list(
+            "q\x06\x169",
+            &[&message(r#"{"enqueued_at": 1795409500.0}"#)],
+        );
     let seen = keys.observe(&mut *default_layout(), NOW);
     let want = Timestamp::from_secs_f64(1_795_409_500.0).unwrap();
     assert_eq!(seen["q"].head, Head::exactly(want, LatencySource::Message));
@@ -133,13 +163,27 @@ fn one_untimed_step_leaves_a_lower_bound_only() {
         .list("q", &[&message(r#"{"enqueued_at": 1795409590.0}"#)])
         .list("q\x06\x169", &[&message("{}")]);
     let seen = keys.observe(&mut *default_layout(), NOW);
-    assert!(matches!(seen["q"].head, Head::Since { upper_is_hard: false, .. }));
+    assert!(matches!(
+        seen["q"].head,
+        Head::Since {
+            upper_is_hard: false,
+            ..
+        }
+    ));
 }
 
 #[test]
 fn what_was_put_back_has_no_upper_bound() {
-    let seen = one_queue(&[&message(r#"{"enqueued_at": 1795409590.0, "redelivered": true}"#)]);
-    assert!(matches!(seen.head, Head::Since { upper_is_hard: false, .. }));
+    let seen = one_queue(&[&message(
+        r#"{"enqueued_at": 1795409590.0, "redelivered": true}"#,
+    )]);
+    assert!(matches!(
+        seen.head,
+        Head::Since {
+            upper_is_hard: false,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -163,7 +207,7 @@ fn a_key_of_the_wrong_type_makes_its_queue_unreadable_and_no_other() {
     let mut keys = Keyspace::default();
     keys.put("_kombu.binding.bad", binding("bad"))
         .put("_kombu.binding.good", binding("good"))
-        .put("bad\x06\x163", Stored::Text(b"a session".to_vec()))
+        .put("bad\x06\x163", Stored::Text)
         .list("good", &["{}"]);
     let outcomes = keys.poll(&mut *default_layout(), NOW);
     assert!(
@@ -176,16 +220,27 @@ fn a_key_of_the_wrong_type_makes_its_queue_unreadable_and_no_other() {
 fn more_held_messages_than_the_limit_leave_the_split_unknown() {
     let mut keys = Keyspace::recorded(RECORDED, "running_early_ack_c2_prefetch8");
     keys.list("emails", &[]);
-    let options = config::Celery { unacked_limit: 5, ..config::Celery::default() };
+    let options = config::Celery {
+        unacked_limit: 5,
+        ..config::Celery::default()
+    };
     let seen = keys.observe(&mut *layout(options), NOW);
-    assert_eq!((seen["celery"].jobs.in_progress, seen["celery"].jobs.scheduled), (None, None));
+    assert_eq!(
+        (
+            seen["celery"].jobs.in_progress,
+            seen["celery"].jobs.scheduled
+        ),
+        (None, None)
+    );
     assert!(seen["celery"].jobs.ready.is_some());
 }
 
 #[test]
 fn a_held_message_that_cannot_be_read_leaves_the_split_unknown() {
     let mut keys = Keyspace::recorded(RECORDED, "waiting_no_worker");
-    let hash = [(b"tag".to_vec(), b"garbage".to_vec())].into_iter().collect();
+    let hash = [(b"tag".to_vec(), b"garbage".to_vec())]
+        .into_iter()
+        .collect();
     keys.put("unacked_index", Stored::Zset(vec![(b"tag".to_vec(), 1.0)]))
         .put("unacked", Stored::Hash(hash));
     let seen = keys.observe(&mut *default_layout(), NOW);

@@ -99,7 +99,9 @@ impl Unacked {
 
     /// What workers hold of a queue; `None` where that is not known of every message.
     pub(super) fn of(&self, queue: &[u8]) -> Option<Held> {
-        self.split.as_ref().map(|split| split.get(queue).copied().unwrap_or_default())
+        self.split
+            .as_ref()
+            .map(|split| split.get(queue).copied().unwrap_or_default())
     }
 
     pub(super) fn complaint(&self) -> Option<&Refusal> {
@@ -166,8 +168,12 @@ impl Unacked {
         }
         let held: BTreeSet<&Bytes> = self.held.iter().collect();
         self.by_tag.retain(|tag, _| held.contains(tag));
-        self.asked =
-            self.held.iter().filter(|tag| !self.by_tag.contains_key(*tag)).cloned().collect();
+        self.asked = self
+            .held
+            .iter()
+            .filter(|tag| !self.by_tag.contains_key(*tag))
+            .cloned()
+            .collect();
         Ok(self
             .asked
             .iter()
@@ -219,7 +225,9 @@ impl Unacked {
         for tag in &self.held {
             let entry = self.by_tag.get(tag)?;
             let (exchange, routing_key) = entry.route.as_ref()?;
-            let held = split.entry(routes.queue(exchange, routing_key)?).or_default();
+            let held = split
+                .entry(routes.queue(exchange, routing_key)?)
+                .or_default();
             match entry.eta.filter(|eta| *eta > now) {
                 None => held.in_progress += 1,
                 Some(eta) => {
