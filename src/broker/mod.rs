@@ -2,6 +2,7 @@
 //! what it reads and how it finds its queues is its own affair. Nothing here decides *when* to
 //! poll: that is `poll`.
 
+pub mod redis;
 pub mod tls;
 pub mod wire;
 
@@ -19,6 +20,10 @@ pub trait Source: Send {
     /// Does one slice of the search for queues and says how long to wait before the next.
     fn discover(&mut self) -> impl Future<Output = Result<Duration, BrokerError>> + Send;
 
+    /// Whether a whole search has come to its end since the start: then a queue that is not known
+    /// does not exist.
+    fn discovered(&self) -> bool;
+
     /// What all calls have cost the broker so far, failed ones included.
     fn cost(&self) -> Cost;
 }
@@ -34,12 +39,18 @@ pub struct BrokerError {
 
 impl BrokerError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
 impl From<BrokerError> for PollFailure {
     fn from(error: BrokerError) -> Self {
-        Self { kind: error.kind, message: error.message }
+        Self {
+            kind: error.kind,
+            message: error.message,
+        }
     }
 }

@@ -1,6 +1,38 @@
 //! What each job system looks like inside a broker: pure decoders, one file a system, one row in
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
+pub mod celery;
+pub mod glob;
+pub mod list;
 pub mod name;
 pub mod redis;
+pub mod rq;
+#[cfg(test)]
+mod testing;
 
+use crate::config;
+use crate::model::System;
+
+/// One job system: how to bind its layout to a configured broker of each kind that it runs on.
+pub struct Row {
+    pub system: System,
+    /// Takes the options and the size above which no payload is fetched.
+    pub redis: Option<fn(&config::Redis, u64) -> Box<dyn redis::Layout>>,
+}
+
+/// Every job system. Where several layouts claim one RabbitMQ queue the first row wins, so plain
+/// RabbitMQ, which claims everything, is last.
+pub static LAYOUTS: &[Row] = &[
+    Row {
+        system: System::Celery,
+        redis: Some(celery::redis::bind),
+    },
+    Row {
+        system: System::Rq,
+        redis: Some(rq::bind),
+    },
+    Row {
+        system: System::List,
+        redis: Some(list::bind),
+    },
+];
