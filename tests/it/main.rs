@@ -14,5 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
+mod exposition;
 mod harness;
+mod outage;
 mod redis_live;
+mod redis_transport;
