@@ -16,6 +16,11 @@ pub struct Now {
 pub fn now() -> Now {
     let wall = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-    Now { wall: Timestamp::from_micros(wall), mono: Instant::now() }
+        .map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        });
+    Now {
+        wall: Timestamp::from_micros(wall),
+        mono: Instant::now(),
+    }
 }

@@ -2,6 +2,7 @@
 //! what it reads and how it finds its queues is its own affair. Nothing here decides *when* to
 //! poll: that is `poll`.
 
+pub mod rabbitmq;
 pub mod tls;
 pub mod wire;
 
@@ -34,12 +35,18 @@ pub struct BrokerError {
 
 impl BrokerError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
 impl From<BrokerError> for PollFailure {
     fn from(error: BrokerError) -> Self {
-        Self { kind: error.kind, message: error.message }
+        Self {
+            kind: error.kind,
+            message: error.message,
+        }
     }
 }

@@ -23,12 +23,11 @@ impl TlsContext {
     /// Reads the configured files. Called at every connect, so that renewed certificates are taken
     /// up without a restart.
     pub fn load(config: &Tls) -> Result<Self, BrokerError> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(
-            rustls::crypto::ring::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| fault(format!("cannot set up TLS: {error}")))?
-        .with_root_certificates(roots(config.ca_file.as_deref())?);
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| fault(format!("cannot set up TLS: {error}")))?
+                .with_root_certificates(roots(config.ca_file.as_deref())?);
         let client = match (&config.cert_file, &config.key_file) {
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(certificates(cert)?, private_key(key)?)
@@ -76,7 +75,10 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, BrokerError> {
     if let Some(path) = ca_file {
         for certificate in certificates(path)? {
             store.add(certificate).map_err(|error| {
-                fault(format!("{} holds an unusable certificate: {error}", path.display()))
+                fault(format!(
+                    "{} holds an unusable certificate: {error}",
+                    path.display()
+                ))
             })?;
         }
         return Ok(store);
@@ -91,14 +93,26 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, BrokerError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BrokerError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| fault(format!("cannot read certificates from {}: {error}", path.display())))?;
+        .map_err(|error| {
+            fault(format!(
+                "cannot read certificates from {}: {error}",
+                path.display()
+            ))
+        })?;
     if certificates.is_empty() {
-        return Err(fault(format!("{} holds no PEM certificate", path.display())));
+        return Err(fault(format!(
+            "{} holds no PEM certificate",
+            path.display()
+        )));
     }
     Ok(certificates)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BrokerError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| fault(format!("cannot read a private key from {}: {error}", path.display())))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        fault(format!(
+            "cannot read a private key from {}: {error}",
+            path.display()
+        ))
+    })
 }

@@ -39,7 +39,11 @@ impl Meter {
 
     pub fn cost(&self) -> Cost {
         Cost {
-            commands: self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            commands: self
+                .commands
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             bytes_sent: self.sent.load(Ordering::Relaxed),
             bytes_received: self.received.load(Ordering::Relaxed),
         }
@@ -62,12 +66,20 @@ pub async fn connect(
     tls: Option<&TlsContext>,
     meter: &Arc<Meter>,
 ) -> Result<Box<dyn Stream>, BrokerError> {
-    let stream = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(|error| {
-        BrokerError::new(ErrorKind::Connect, format!("cannot connect to {to}: {error}"))
-    })?;
+    let stream = TcpStream::connect((to.host.as_str(), to.port))
+        .await
+        .map_err(|error| {
+            BrokerError::new(
+                ErrorKind::Connect,
+                format!("cannot connect to {to}: {error}"),
+            )
+        })?;
     // Small requests, latency counts; failing to set it only costs speed.
     stream.set_nodelay(true).ok();
-    let metered = Metered { inner: stream, meter: Arc::clone(meter) };
+    let metered = Metered {
+        inner: stream,
+        meter: Arc::clone(meter),
+    };
     match tls {
         None => Ok(Box::new(metered)),
         Some(tls) => Ok(Box::new(tls.handshake(to, metered).await?)),
@@ -82,7 +94,10 @@ pub async fn connect_unix(path: &Path, meter: &Arc<Meter>) -> Result<Box<dyn Str
             format!("cannot connect to the socket {}: {error}", path.display()),
         )
     })?;
-    Ok(Box::new(Metered { inner: stream, meter: Arc::clone(meter) }))
+    Ok(Box::new(Metered {
+        inner: stream,
+        meter: Arc::clone(meter),
+    }))
 }
 
 // === impl Metered ===

@@ -2,6 +2,10 @@
 //! and turned into types that cannot be wrong. Knows the job systems' options by name, nothing of
 //! how they are used.
 
+mod filter;
+
+pub use filter::QueueFilter;
+
 use crate::model::BrokerKind;
 use crate::redact::Secret;
 use std::net::SocketAddr;
@@ -62,23 +66,6 @@ pub struct Poll {
     pub max_busy_ratio: f64,
     /// Job payloads larger than this are not fetched. Default 1 MiB.
     pub max_payload_bytes: u64,
-}
-
-/// Which queue names to export: included by any of `include`, excluded by none of `exclude`.
-/// Globs over the displayed name; `*` matches `/` too.
-#[derive(Debug, Clone)]
-#[expect(dead_code, reason = "to be filled in by the loader")]
-pub struct QueueFilter {
-    include: globset::GlobSet,
-    exclude: globset::GlobSet,
-    /// The globs as written, to compare and to show.
-    written: (Vec<String>, Vec<String>),
-}
-
-impl PartialEq for QueueFilter {
-    fn eq(&self, other: &Self) -> bool {
-        self.written == other.written
-    }
 }
 
 /// `layouts = "auto"` or a list of systems.
@@ -220,5 +207,9 @@ pub struct RabbitMq {
 pub enum Management {
     /// Do not ask it: AMQP only.
     Off,
-    Nodes { nodes: Vec<HostPort>, tls: bool, path_prefix: String },
+    Nodes {
+        nodes: Vec<HostPort>,
+        tls: bool,
+        path_prefix: String,
+    },
 }

@@ -124,7 +124,10 @@ pub enum KeyMeaning {
     /// A set whose members name queues.
     Set,
     /// The key is a queue of this name, if its type is this one.
-    Queue { name: Vec<u8>, of_type: &'static str },
+    Queue {
+        name: Vec<u8>,
+        of_type: &'static str,
+    },
     Nothing,
 }
 
@@ -176,5 +179,7 @@ pub enum Outcome {
 }
 
 /// The window of an observation that is not yet stamped.
-pub const UNSTAMPED: Window =
-    Window { from: Timestamp::from_micros(0), to: Timestamp::from_micros(0) };
+pub const UNSTAMPED: Window = Window {
+    from: Timestamp::from_micros(0),
+    to: Timestamp::from_micros(0),
+};

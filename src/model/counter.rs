@@ -30,7 +30,10 @@ mod tests {
     #[test]
     fn a_restart_adds_what_came_after_it_and_nothing_else() {
         let mut counter = MonotoneCounter::default();
-        assert_eq!([100, 120, 0, 5].map(|raw| counter.observe(raw)), [100, 120, 120, 125]);
+        assert_eq!(
+            [100, 120, 0, 5].map(|raw| counter.observe(raw)),
+            [100, 120, 120, 125]
+        );
     }
 
     proptest! {

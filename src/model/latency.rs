@@ -1,7 +1,7 @@
 //! How old the oldest waiting job is, with hard bounds, or why nobody can tell.
 
-use super::observation::{Head, Window};
 use super::Timestamp;
+use super::observation::{Head, Window};
 use std::time::Duration;
 
 /// Where a latency comes from. The `source` label of `tailback_queue_source_info`.
@@ -38,7 +38,11 @@ pub struct Age {
 pub enum Latency {
     /// Nothing waits: zero, exactly.
     Empty,
-    Known { age: Age, since: Timestamp, source: LatencySource },
+    Known {
+        age: Age,
+        since: Timestamp,
+        source: LatencySource,
+    },
     Unknown(Reason),
 }
 
@@ -84,7 +88,12 @@ impl Latency {
         match head {
             Head::Empty => Self::Empty,
             Head::Unknown(reason) => Self::Unknown(reason),
-            Head::Since { earliest, latest, upper_is_hard, source } => {
+            Head::Since {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+            } => {
                 // A job cannot have become claimable after it was seen waiting: a later time is
                 // clock skew, and its age is zero.
                 let since = latest.min(window.to);
@@ -92,7 +101,11 @@ impl Latency {
                 let min = latest.age_at(window.from);
                 let estimate = since.age_at(window.to).clamp(min, max.max(min));
                 let max = upper_is_hard.then_some(max.max(estimate));
-                Self::Known { age: Age { estimate, min, max }, since, source }
+                Self::Known {
+                    age: Age { estimate, min, max },
+                    since,
+                    source,
+                }
             }
         }
     }
@@ -115,9 +128,13 @@ mod tests {
             upper_is_hard: true,
             source: LatencySource::Broker,
         };
-        let Latency::Known { age, .. } =
-            Latency::from_head(head, Window { from: at(110), to: at(112) })
-        else {
+        let Latency::Known { age, .. } = Latency::from_head(
+            head,
+            Window {
+                from: at(110),
+                to: at(112),
+            },
+        ) else {
             panic!("known");
         };
         assert_eq!(age.min, Duration::from_secs(9));
@@ -127,9 +144,13 @@ mod tests {
     #[test]
     fn a_producer_whose_clock_is_ahead_gives_zero_and_not_a_negative_age() {
         let head = Head::exactly(at(500), LatencySource::Message);
-        let Latency::Known { age, since, .. } =
-            Latency::from_head(head, Window { from: at(110), to: at(112) })
-        else {
+        let Latency::Known { age, since, .. } = Latency::from_head(
+            head,
+            Window {
+                from: at(110),
+                to: at(112),
+            },
+        ) else {
             panic!("known");
         };
         assert_eq!((age.estimate, age.min), (Duration::ZERO, Duration::ZERO));

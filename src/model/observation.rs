@@ -1,8 +1,8 @@
 //! The facts of one poll of one queue, as a layout decoded them. Whatever the job system cannot
 //! tell is `None`: unknown is not zero.
 
-use super::latency::{LatencySource, Reason};
 use super::Timestamp;
+use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
 
 /// The job system whose layout a queue has. The `system` label.
@@ -143,14 +143,24 @@ pub enum Head {
     Empty,
     /// It became claimable between `earliest` and `latest`. Without `upper_is_hard` an older job
     /// may be waiting elsewhere in the queue.
-    Since { earliest: Timestamp, latest: Timestamp, upper_is_hard: bool, source: LatencySource },
+    Since {
+        earliest: Timestamp,
+        latest: Timestamp,
+        upper_is_hard: bool,
+        source: LatencySource,
+    },
     Unknown(Reason),
 }
 
 impl Head {
     /// A head whose time is known to the microsecond.
     pub const fn exactly(at: Timestamp, source: LatencySource) -> Self {
-        Self::Since { earliest: at, latest: at, upper_is_hard: true, source }
+        Self::Since {
+            earliest: at,
+            latest: at,
+            upper_is_hard: true,
+            source,
+        }
     }
 }
 

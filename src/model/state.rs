@@ -52,7 +52,12 @@ struct QueueMemory {
 }
 
 impl BrokerState {
-    pub fn new(name: Arc<str>, kind: BrokerKind, interval: Duration, stale_after: Duration) -> Self {
+    pub fn new(
+        name: Arc<str>,
+        kind: BrokerKind,
+        interval: Duration,
+        stale_after: Duration,
+    ) -> Self {
         Self {
             snapshot: BrokerSnapshot {
                 name,
@@ -145,9 +150,11 @@ impl QueueMemory {
             Latency::Empty => {}
             Latency::Unknown(_) => self.source = Some(LatencySource::None),
         }
-        let counters = observation.counters.zip_with(&mut self.counters, |raw, counter| {
-            raw.map(|raw| counter.observe(raw))
-        });
+        let counters = observation
+            .counters
+            .zip_with(&mut self.counters, |raw, counter| {
+                raw.map(|raw| counter.observe(raw))
+            });
         QueueSnapshot {
             system: observation.system,
             queue: observation.queue,

@@ -18,7 +18,9 @@ impl Timestamp {
     /// `None` for what is no point in time: NaN, infinite, before 1970, after the year 9999.
     pub fn from_secs_f64(secs: f64) -> Option<Self> {
         const YEAR_9999: f64 = 253_402_300_799.0;
-        (0.0..=YEAR_9999).contains(&secs).then(|| Self((secs * 1e6).round() as i64))
+        (0.0..=YEAR_9999)
+            .contains(&secs)
+            .then(|| Self((secs * 1e6).round() as i64))
     }
 
     /// A bare number whose unit nobody wrote down, told by its magnitude: below 1e11 seconds,
@@ -44,12 +46,18 @@ impl Timestamp {
 
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -60,8 +68,17 @@ mod tests {
     #[test]
     fn the_unit_of_a_bare_number_follows_from_its_magnitude() {
         let want = Timestamp::from_micros(1_795_410_397_000_000);
-        for number in [1_795_410_397.0, 1_795_410_397e3, 1_795_410_397e6, 1_795_410_397e9] {
-            assert_eq!(Timestamp::from_number_of_unknown_unit(number), Some(want), "{number}");
+        for number in [
+            1_795_410_397.0,
+            1_795_410_397e3,
+            1_795_410_397e6,
+            1_795_410_397e9,
+        ] {
+            assert_eq!(
+                Timestamp::from_number_of_unknown_unit(number),
+                Some(want),
+                "{number}"
+            );
         }
     }
 

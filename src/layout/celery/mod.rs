@@ -1,0 +1,3 @@
+//! Celery, on each broker that it runs on.
+
+pub mod rabbitmq;
