@@ -65,6 +65,13 @@ impl PartialEq for QueueFilter {
     }
 }
 
+/// What is wrong with this glob.
+pub(super) fn glob_fault(glob: &str) -> Option<String> {
+    let error = Glob::new(glob).err()?;
+    // `error` itself would show the glob.
+    Some(format!("is not a valid glob: {}", error.kind()))
+}
+
 fn matcher(globs: &[String]) -> Result<GlobSet, globset::Error> {
     GlobSet::new(
         globs
@@ -125,5 +132,9 @@ mod tests {
     fn a_broken_glob_is_refused_without_being_shown() {
         assert!(QueueFilter::new(&["[a".to_owned()], &[]).is_err());
         assert!(QueueFilter::new(&[], &["{a".to_owned()]).is_err());
+        assert_eq!(
+            glob_fault("[hunter2").unwrap(),
+            "is not a valid glob: unclosed character class; missing ']'"
+        );
     }
 }

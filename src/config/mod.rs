@@ -2,8 +2,22 @@
 //! and turned into types that cannot be wrong. Knows the job systems' options by name, nothing of
 //! how they are used.
 
+mod access;
+mod environment;
+mod fault;
 mod filter;
+mod load;
+mod poll;
+mod rabbitmq;
+mod reader;
+mod redis;
+mod selection;
+mod suggest;
+mod systems;
+mod url;
 
+pub use environment::{Environment, NotUtf8};
+pub use fault::{Fault, Faults};
 pub use filter::QueueFilter;
 
 use crate::model::BrokerKind;
@@ -213,3 +227,6 @@ pub enum Management {
         path_prefix: String,
     },
 }
+
+#[cfg(test)]
+mod tests;
