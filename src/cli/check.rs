@@ -1,6 +1,7 @@
 //! `check`: one round of search and poll for each broker, told to a person.
 
 use super::exit;
+use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
 use crate::broker::{BrokerError, Source};
 use crate::clock;
@@ -24,7 +25,7 @@ pub(super) async fn check(config: Config) -> u8 {
     for broker in &config.brokers {
         let outcome = match &broker.endpoint {
             Endpoint::Redis(redis) => look(broker, RedisSource::new(broker, redis)).await,
-            Endpoint::RabbitMq(_) => continue,
+            Endpoint::RabbitMq(rabbit) => look(broker, RabbitMqSource::new(broker, rabbit)).await,
         };
         let (text, found) = report(broker, outcome);
         // Nothing can be done about a closed output.

@@ -1,0 +1,53 @@
+# Everything a developer does, by name. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test lint fmt demo bench release image clean
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# The live tests mostly wait for servers; with as many threads as processors they would take
+# several times as long.
+TEST_THREADS ?= 6
+# The static binary of the image and of releases.
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: ## install what is missing for build and tests (Debian/Ubuntu; Python clients into .venv)
+	@scripts/setup.sh test
+
+build: ## debug build
+	@scripts/setup.sh build
+	$(CARGO) build --locked
+
+test: setup lint ## format, lints, all tests with real servers: what CI runs
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --doc
+
+lint: ## rustfmt and clippy, warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+demo: ## private Redis + real Celery app + tailback, watched live; SECONDS=20 ends it by itself
+	@scripts/setup.sh demo
+	$(CARGO) build --locked
+	@TAILBACK=$(CURDIR)/target/debug/tailback DEMO_SECONDS=$(SECONDS) .venv/bin/python demo/demo.py
+
+bench: ## 10,000 queues, beside prometheus-redis-exporter; prints a table
+	@scripts/setup.sh bench
+	$(CARGO) build --locked --profile bench
+	@.venv/bin/python bench/bench.py --tailback target/release/tailback
+
+release: ## static release binary: target/HOST/release/tailback
+	@scripts/setup.sh build
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --target $(HOST)
+	@ls -l target/$(HOST)/release/tailback
+
+image: ## container image (needs docker or podman)
+	docker build -t tailback .
+
+clean: ## remove build results and the Python clients
+	rm -rf target .venv

@@ -1,0 +1,17 @@
+//! The tests that need the real binary, real servers and real clients. One test binary: the
+//! harness is compiled once, and slow servers are shared.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests may panic, and they watch real clocks"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;

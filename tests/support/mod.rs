@@ -1,0 +1,24 @@
+//! Real servers, real clients and the real binary for the live tests. Everything listens on free
+//! loopback ports, keeps its files in temporary folders and ends with the test run.
+
+#![allow(
+    dead_code,
+    reason = "a harness offers more than the tests of one day use"
+)]
+
+pub mod certificates;
+pub mod http;
+pub mod metrics;
+pub mod process;
+pub mod prometheus;
+pub mod python;
+pub mod rabbitmq;
+pub mod redis;
+pub mod tailback;
+
+use std::path::PathBuf;
+
+/// The folder of the package, where the tests' own files are.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,111 @@
+//! A real Prometheus that scrapes, and promtool.
+
+use super::http;
+use super::metrics::Sample;
+use super::process::{Process, free_port};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub struct Prometheus {
+    pub address: SocketAddr,
+    process: Process,
+    dir: TempDir,
+}
+
+impl Prometheus {
+    /// Scrapes `/metrics` of each target twice a second.
+    pub fn start(targets: &[SocketAddr]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = dir.path().join("prometheus.yml");
+        let targets: Vec<String> = targets
+            .iter()
+            .map(|target| format!("\"{target}\""))
+            .collect();
+        let text = format!(
+            "global: {{scrape_interval: 500ms}}\n\
+             scrape_configs: [{{job_name: tailback, static_configs: [{{targets: [{}]}}]}}]\n",
+            targets.join(", ")
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                dir.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=warn");
+        let mut process = Process::spawn("prometheus", &command, dir.path());
+        process.wait_ready(Duration::from_secs(30), |_| {
+            http::request(address, "GET", "/-/ready", &[], b"")
+                .is_ok_and(|answer| answer.status == 200)
+        });
+        Self {
+            address,
+            process,
+            dir,
+        }
+    }
+
+    /// The series of an instant query, without `__name__` in the labels.
+    pub fn query(&self, promql: &str) -> Vec<Sample> {
+        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
+        let answer = http::get(self.address, &format!("/api/v1/query?query={encoded}")).json();
+        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        let rows = answer["data"]["result"].as_array().unwrap();
+        rows.iter()
+            .map(|row| {
+                let mut labels: std::collections::BTreeMap<String, String> =
+                    serde_json::from_value(row["metric"].clone()).unwrap();
+                let name = labels.remove("__name__").unwrap_or_default();
+                let value = row["value"][1].as_str().unwrap().parse().unwrap();
+                Sample {
+                    name,
+                    labels,
+                    value,
+                }
+            })
+            .collect()
+    }
+
+    /// Why the last scrape of the first target failed; empty if it did not.
+    pub fn last_scrape_error(&self) -> String {
+        let answer = http::get(self.address, "/api/v1/targets").json();
+        answer["data"]["activeTargets"][0]["lastError"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    pub fn log(&self) -> String {
+        self.process.output()
+    }
+}
+
+/// `promtool check metrics`: what it complains about, empty if nothing.
+pub fn promtool_check_metrics(exposition: &[u8]) -> String {
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed (`make setup`)");
+    let mut stdin = child.stdin.take().unwrap();
+    let input = exposition.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().ok();
+    let mut complaints = String::from_utf8_lossy(&output.stdout).into_owned();
+    complaints.push_str(&String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() && complaints.is_empty() {
+        complaints = format!("promtool ended with {}", output.status);
+    }
+    complaints
+}
