@@ -76,18 +76,21 @@ impl Config {
 pub(super) fn split_urls(text: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        let mut is_new = true;
-        for part in word.split(',').filter(|part| !part.is_empty()) {
-            match urls.last_mut() {
-                Some(url) if !is_new && !part.contains("://") => {
-                    url.push(',');
-                    url.push_str(part);
-                }
-                _ => urls.push(part.to_owned()),
+        let mut url = String::new();
+        for part in word.split(',') {
+            if !url.is_empty() && part.contains("://") {
+                urls.push(std::mem::take(&mut url));
+            } else if !url.is_empty() {
+                url.push(',');
             }
-            is_new = false;
+            url.push_str(part);
         }
+        urls.push(url);
     }
+    for url in &mut urls {
+        url.truncate(url.trim_end_matches(',').len());
+    }
+    urls.retain(|url| !url.is_empty());
     urls
 }
 
@@ -123,4 +126,28 @@ fn derive_name(kind: BrokerKind, url: &str, is_alone: bool, others: &[Broker]) -
         .find(|numbered| !is_taken(numbered))
         .filter(|_| is_taken(&name))
         .unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_between_urls_only() {
+        for (list, urls) in [
+            ("", &[][..]),
+            (" , ,", &[]),
+            ("redis://a", &["redis://a"]),
+            ("redis://a,amqp://b", &["redis://a", "amqp://b"]),
+            (",redis://a,, amqp://b,\n", &["redis://a", "amqp://b"]),
+            ("redis://a,,amqp://b", &["redis://a", "amqp://b"]),
+            (
+                "redis://:p,,w@a,b,amqp://c",
+                &["redis://:p,,w@a,b", "amqp://c"],
+            ),
+            ("a,b", &["a,b"]),
+        ] {
+            assert_eq!(split_urls(list), urls, "{list:?}");
+        }
+    }
 }

@@ -199,6 +199,8 @@ fn rabbitmq_urls() {
 fn rabbitmq_nodes_and_management() {
     let several = rabbitmq("urls = ['amqp://u@a/v', 'amqp://u@b:1/v', 'amqp://u@a:2/v']");
     assert_eq!(several.nodes, [at("a", 5672), at("b", 1), at("a", 2)]);
+    let in_one_url = rabbitmq("url = 'amqp://u@a,b:1,a:2/v'");
+    assert_eq!(in_one_url.nodes, several.nodes);
     let management = |lines: &str| rabbitmq(&format!("url = 'amqp://r'\n{lines}")).management;
     let nodes = |nodes: Vec<HostPort>, tls, prefix: &str| Management::Nodes {
         nodes,
