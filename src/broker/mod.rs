@@ -2,6 +2,7 @@
 //! what it reads and how it finds its queues is its own affair. Nothing here decides *when* to
 //! poll: that is `poll`.
 
+pub mod rabbitmq;
 pub mod redis;
 pub mod tls;
 pub mod wire;

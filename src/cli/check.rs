@@ -1,6 +1,7 @@
 //! `check`: one round of search and poll for each broker, told to a person.
 
 use super::exit;
+use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
 use crate::broker::{BrokerError, Source};
 use crate::clock;
@@ -18,13 +19,16 @@ const SEARCH_LIMIT: Duration = Duration::from_secs(60);
 /// Queues listed; more are only counted.
 const LISTED: usize = 50;
 
+/// Longer names push their line's columns to the right.
+const NAME_WIDTH: usize = 40;
+
 /// Checks every broker and gives the exit code: the worst of them.
 pub(super) async fn check(config: Config) -> u8 {
     let mut code = 0;
     for broker in &config.brokers {
         let outcome = match &broker.endpoint {
             Endpoint::Redis(redis) => look(broker, RedisSource::new(broker, redis)).await,
-            Endpoint::RabbitMq(_) => continue,
+            Endpoint::RabbitMq(rabbit) => look(broker, RabbitMqSource::new(broker, rabbit)).await,
         };
         let (text, found) = report(broker, outcome);
         // Nothing can be done about a closed output.
@@ -134,11 +138,18 @@ fn describe(text: &mut String, snapshot: &BrokerSnapshot) {
             ),
         );
     } else {
-        let cells = ["SYSTEM", "READY", "LATENCY", "SOURCE", "QUEUE"].map(str::to_owned);
-        row(text, &cells);
-    }
-    for queue in snapshot.queues.iter().take(LISTED) {
-        row(text, &cells(queue));
+        let head = ["SYSTEM", "QUEUE", "READY", "LATENCY", "SOURCE"].map(str::to_owned);
+        let rows: Vec<_> = snapshot.queues.iter().take(LISTED).map(cells).collect();
+        let width = rows
+            .iter()
+            .map(|[_, queue, ..]| queue.chars().count())
+            .max()
+            .unwrap_or(0);
+        let width = width.clamp("QUEUE".len(), NAME_WIDTH);
+        row(text, &head, width);
+        for cells in &rows {
+            row(text, cells, width);
+        }
     }
     let more = snapshot.queues.len().saturating_sub(LISTED);
     if more > 0 {
@@ -158,31 +169,39 @@ fn describe(text: &mut String, snapshot: &BrokerSnapshot) {
 }
 
 fn cells(queue: &QueueSnapshot) -> [String; 5] {
-    let latency = match queue.latency {
-        Latency::Empty => "0s".to_owned(),
-        Latency::Known { age, .. } => {
-            let rounded = Duration::from_millis(age.estimate.as_millis() as u64);
-            humantime::format_duration(rounded).to_string()
-        }
-        Latency::Unknown(reason) => format!("? {}", reason.as_str()),
+    let (latency, source) = match queue.latency {
+        Latency::Empty => ("0s".to_owned(), queue.source.as_str().to_owned()),
+        Latency::Known { age, source, .. } => (rounded(age.estimate), source.as_str().to_owned()),
+        Latency::Unknown(reason) => ("?".to_owned(), format!("none: {}", reason.as_str())),
     };
     [
         queue.system.as_str().to_owned(),
+        // A name may hold anything; a terminal must not obey it.
+        queue.queue.escape_debug().collect(),
         queue
             .jobs
             .ready
             .map_or_else(|| "?".to_owned(), |ready| ready.to_string()),
         latency,
-        queue.source.as_str().to_owned(),
-        // A name may hold anything; a terminal must not obey it.
-        queue.queue.escape_debug().collect(),
+        source,
     ]
 }
 
-fn row(text: &mut String, [system, ready, latency, source, queue]: &[String; 5]) {
+/// As exact as a person wants it: milliseconds below a minute, then seconds.
+fn rounded(age: Duration) -> String {
+    let age = if age < Duration::from_secs(60) {
+        Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+    } else {
+        Duration::from_secs(age.as_secs())
+    };
+    humantime::format_duration(age).to_string()
+}
+
+/// One line of the table. `width` is that of the longest name.
+fn row(text: &mut String, [system, queue, ready, latency, source]: &[String; 5], width: usize) {
     push(
         text,
-        format_args!("  {system:<9} {ready:>9} {latency:<12} {source:<8} {queue}\n"),
+        format_args!("  {system:<8}  {queue:<width$}  {ready:>9}  {latency:>12}  {source}\n"),
     );
 }
 

@@ -5,6 +5,7 @@ pub mod celery;
 pub mod glob;
 pub mod list;
 pub mod name;
+pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub struct Row {
     pub system: System,
     /// Takes the options and the size above which no payload is fetched.
     pub redis: Option<fn(&config::Redis, u64) -> Box<dyn redis::Layout>>,
+    pub rabbitmq: Option<fn(&config::RabbitMq) -> Box<dyn rabbitmq::Layout>>,
 }
 
 /// Every job system. Where several layouts claim one RabbitMQ queue the first row wins, so plain
@@ -26,13 +28,21 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Celery,
         redis: Some(celery::redis::bind),
+        rabbitmq: Some(celery::rabbitmq::bind),
     },
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
     },
     Row {
         system: System::List,
         redis: Some(list::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::RabbitMq,
+        redis: None,
+        rabbitmq: Some(rabbitmq::bind),
     },
 ];

@@ -27,6 +27,9 @@ impl Format {
 pub(super) struct Encoder {
     out: Vec<u8>,
     format: Format,
+    /// The header of the family that is open; written with its first sample, so that a family
+    /// without samples leaves no trace.
+    header: String,
 }
 
 /// A sample's value. Integers are written without a fraction.
@@ -61,6 +64,7 @@ impl Encoder {
         Self {
             out: Vec::with_capacity(capacity),
             format,
+            header: String::new(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Encoder {
             }
             _ => name,
         };
+        self.header.clear();
         for part in [
             "# HELP ",
             family,
@@ -88,7 +93,7 @@ impl Encoder {
             kind.as_str(),
             "\n",
         ] {
-            self.out.extend_from_slice(part.as_bytes());
+            self.header.push_str(part);
         }
     }
 
@@ -101,6 +106,8 @@ impl Encoder {
         more: Option<(&str, &str)>,
         value: Value,
     ) {
+        self.out.extend_from_slice(self.header.as_bytes());
+        self.header.clear();
         self.out.extend_from_slice(name.as_bytes());
         if !labels.is_empty() || more.is_some() {
             self.out.push(b'{');

@@ -9,3 +9,6 @@ pub use catalog::{CATALOG, MetricDef, MetricType};
 pub use encode::Format;
 pub use own::OwnMetrics;
 pub use render::render;
+
+#[cfg(test)]
+mod tests;

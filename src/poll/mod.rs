@@ -10,3 +10,6 @@ mod telemetry;
 pub use poller::Poller;
 pub use store::Store;
 pub use supervisor::run;
+
+#[cfg(test)]
+mod tests;

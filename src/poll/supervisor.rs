@@ -3,6 +3,7 @@
 use super::backoff::{Backoff, jitter};
 use super::poller::Poller;
 use super::store::Store;
+use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
 use crate::clock;
 use crate::config::{Broker, Endpoint};
@@ -96,7 +97,12 @@ fn spawn(
                     .run(cancelled)
                     .await;
             }
-            Endpoint::RabbitMq(_) => {}
+            Endpoint::RabbitMq(rabbit) => {
+                let source = RabbitMqSource::new(&broker, rabbit);
+                Poller::new(source, &broker, own, reports)
+                    .run(cancelled)
+                    .await;
+            }
         }
     };
     pollers.spawn(task.instrument(span)).id()

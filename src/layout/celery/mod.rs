@@ -1,6 +1,7 @@
-//! Celery (through kombu), on Redis and on RabbitMQ.
+//! Celery, on each broker that it runs on.
 
 mod message;
+pub mod rabbitmq;
 pub mod redis;
 mod unacked;
 

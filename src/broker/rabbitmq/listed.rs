@@ -1,0 +1,123 @@
+//! A poll through the management API: all queues of all vhosts.
+
+use super::round::{self, Roster};
+use super::{Presence, RabbitMqSource};
+use crate::broker::BrokerError;
+use crate::clock;
+use crate::layout::rabbitmq::{Vhost, is_internal};
+use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess};
+use std::collections::HashSet;
+
+impl RabbitMqSource {
+    /// Makes sure that the management API is there.
+    pub(super) async fn reach_management(&mut self) -> Result<(), BrokerError> {
+        let Some(management) = &mut self.management else {
+            return Ok(());
+        };
+        let overview = management.overview().await?.ok_or_else(|| {
+            BrokerError::new(
+                ErrorKind::Connect,
+                "there is no management API at the configured address (404); enable it with \
+                 rabbitmq-plugins enable rabbitmq_management, or check `management_url`",
+            )
+        })?;
+        self.version = overview.version;
+        self.presence = Presence::Seen { misses: 0 };
+        Ok(())
+    }
+
+    pub(super) async fn read_exchanges(&mut self, at: usize) -> Result<(), BrokerError> {
+        let (Some(management), Some(vhost), Some(state)) = (
+            &mut self.management,
+            self.vhosts.get(at),
+            self.states.get_mut(at),
+        ) else {
+            return Ok(());
+        };
+        state.exchanges = Some(management.exchanges(vhost).await?);
+        Ok(())
+    }
+
+    pub(super) async fn poll_management(&mut self) -> Result<PollSuccess, BrokerError> {
+        if matches!(self.presence, Presence::Unknown) {
+            self.reach_management().await?;
+        }
+        let mut success = PollSuccess::default();
+        let mut roster = Roster::default();
+        let (mut read, mut undecodable) = (0, 0);
+        for at in 0..self.vhosts.len() {
+            match self.read_vhost(at, &mut roster).await {
+                Ok(faulty) => {
+                    read += 1;
+                    undecodable += faulty;
+                }
+                // A vhost that this user cannot see leaves the others visible.
+                Err(error) if error.kind == ErrorKind::Permission => {
+                    success.faults.push(error.into())
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(first) = success.faults.first().filter(|_| read == 0) {
+            return Err(BrokerError::new(first.kind, first.message.clone()));
+        }
+        if undecodable > 0 {
+            success.dropped.insert(DropReason::Unreadable, undecodable);
+            success.faults.push(PollFailure {
+                kind: ErrorKind::Decode,
+                message: format!("{undecodable} rows of the list of queues have no name"),
+            });
+        }
+        if let Err(error) = self.refresh(&mut roster).await {
+            success.faults.push(error.into());
+        }
+        Ok(self.finish(success, &roster))
+    }
+
+    /// Adds the queues of one vhost; how many of its rows could not be read.
+    async fn read_vhost(&mut self, at: usize, roster: &mut Roster) -> Result<u64, BrokerError> {
+        let mut are_exchanges_new = false;
+        if self
+            .states
+            .get(at)
+            .is_some_and(|state| state.exchanges.is_none())
+        {
+            self.read_exchanges(at).await?;
+            are_exchanges_new = true;
+        }
+        let (Some(management), Some(vhost), Some(state)) = (
+            &mut self.management,
+            self.vhosts.get(at),
+            self.states.get(at),
+        ) else {
+            return Ok(0);
+        };
+        let asked = clock::now().wall;
+        let listing = management.queues(vhost, &state.known).await?;
+        let window = round::of_statistics(asked, clock::now().wall);
+        let known: HashSet<String> = listing
+            .rows
+            .values()
+            .filter(|row| !is_internal(row))
+            .map(|row| row.name.clone())
+            .collect();
+        // Whose a new queue is shows in exchanges that may be as new.
+        let has_new = !state.known.is_empty() && !known.is_subset(&state.known);
+        if has_new && !are_exchanges_new {
+            self.read_exchanges(at).await?;
+        }
+        let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
+            return Ok(0);
+        };
+        state.known = known;
+        let facts = Vhost {
+            exchanges: state.exchanges.take().unwrap_or_default(),
+            queues: listing.rows.keys().cloned().collect(),
+        };
+        self.selection
+            .add(roster, (at, vhost), listing.rows, &facts, window);
+        roster.over_limit += listing.unread;
+        state.exchanges = Some(facts.exchanges);
+        Ok(listing.undecodable)
+    }
+}

@@ -1,0 +1,269 @@
+//! What is asked of the management API, and what its refusals mean.
+
+use super::http::{Answer, Client};
+use crate::broker::BrokerError;
+use crate::layout::rabbitmq::QueueRow;
+use crate::model::ErrorKind;
+use hyper::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// The largest that RabbitMQ allows.
+const PAGE_SIZE: usize = 500;
+/// 100,000 queues. What is beyond is not read, and counted.
+const MAX_PAGES: usize = 200;
+
+/// The management API of one cluster.
+pub(super) struct Management {
+    client: Client,
+    username: String,
+    /// The broker collects no statistics: ask the queues themselves for what they hold.
+    without_statistics: bool,
+}
+
+/// What `GET /api/overview` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Overview {
+    pub(super) version: Option<Arc<str>>,
+}
+
+/// The queues of one vhost, by name.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) rows: BTreeMap<String, QueueRow>,
+    /// Rows that are none.
+    pub(super) undecodable: u64,
+    /// Queues beyond the last page that is read.
+    pub(super) unread: u64,
+}
+
+/// One reading of all pages of a list.
+#[derive(Debug, Default)]
+struct Pass {
+    items: Vec<Value>,
+    pages: usize,
+    unread: u64,
+    /// The list changed its length meanwhile, so that an item may have moved from a page not yet
+    /// read to one already read.
+    has_shifted: bool,
+}
+
+impl Management {
+    pub(super) fn new(client: Client, username: String) -> Self {
+        Self {
+            client,
+            username,
+            without_statistics: false,
+        }
+    }
+
+    /// `None` if there is no management API at this address.
+    pub(super) async fn overview(&mut self) -> Result<Option<Overview>, BrokerError> {
+        let path = "/api/overview?columns=rabbitmq_version,management_version,disable_stats";
+        let answer = self.client.get("http_overview", path).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let overview = self.read(answer, None)?;
+        if !overview.is_object() {
+            return Err(BrokerError::new(
+                ErrorKind::Decode,
+                "/api/overview is not what RabbitMQ answers; check the management URL",
+            ));
+        }
+        self.without_statistics = overview
+            .get("disable_stats")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
+        let version = ["rabbitmq_version", "management_version"]
+            .iter()
+            .find_map(|key| overview.get(key).and_then(Value::as_str));
+        Ok(Some(Overview {
+            version: version.map(Arc::from),
+        }))
+    }
+
+    /// Name and type of every exchange.
+    pub(super) async fn exchanges(
+        &mut self,
+        vhost: &str,
+    ) -> Result<HashMap<String, String>, BrokerError> {
+        let pass = self
+            .pass("http_exchanges", "exchanges", vhost, "columns=name,type")
+            .await?;
+        let text = |item: &Value, key| item.get(key).and_then(Value::as_str).map(str::to_owned);
+        Ok(pass
+            .items
+            .iter()
+            .filter_map(|item| Some((text(item, "name")?, text(item, "type")?)))
+            .collect())
+    }
+
+    /// Every queue of a vhost. `known` are names that were there the last time: if one of several
+    /// pages lacks them, or the list has changed its length while it was read, it is read a second
+    /// time, since queues that go away move others to pages that have been read already.
+    pub(super) async fn queues(
+        &mut self,
+        vhost: &str,
+        known: &HashSet<String>,
+    ) -> Result<Listing, BrokerError> {
+        let mut query = format!("columns={}", QueueRow::COLUMNS);
+        if self.without_statistics {
+            query.push_str("&disable_stats=true&enable_queue_totals=true");
+        }
+        let mut listing = Listing::default();
+        for _ in 0..2 {
+            let pass = self.pass("http_queues", "queues", vhost, &query).await?;
+            listing.undecodable = 0;
+            listing.unread = pass.unread;
+            for item in &pass.items {
+                match QueueRow::decode(item) {
+                    Some(row) => {
+                        listing.rows.insert(row.name.clone(), row);
+                    }
+                    None => listing.undecodable += 1,
+                }
+            }
+            let lacks_known = || known.iter().any(|name| !listing.rows.contains_key(name));
+            if !(pass.has_shifted || pass.pages > 1 && lacks_known()) {
+                break;
+            }
+        }
+        Ok(listing)
+    }
+
+    async fn pass(
+        &mut self,
+        what: &'static str,
+        list: &str,
+        vhost: &str,
+        query: &str,
+    ) -> Result<Pass, BrokerError> {
+        let vhost_segment = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
+        let mut pass = Pass::default();
+        let mut length = None;
+        for page in 1..=MAX_PAGES {
+            let path =
+                format!("/api/{list}/{vhost_segment}?page={page}&page_size={PAGE_SIZE}&{query}");
+            let answer = self.client.get(what, &path).await?;
+            if answer.status == StatusCode::BAD_REQUEST && is_out_of_range(&answer.body) {
+                pass.has_shifted = page > 1;
+                break;
+            }
+            let mut reply = self.read(answer, Some(vhost))?;
+            let number = |key| reply.get(key).and_then(Value::as_u64);
+            let (page_count, count) = (number("page_count"), number("filtered_count"));
+            let items = match reply.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => items,
+                _ => {
+                    return Err(BrokerError::new(
+                        ErrorKind::Decode,
+                        format!("a page of /api/{list} for vhost `{vhost}` holds no items"),
+                    ));
+                }
+            };
+            pass.items.extend(items);
+            pass.pages = page;
+            pass.has_shifted |= *length.get_or_insert(count) != count;
+            let is_last = page_count.is_none_or(|last| page as u64 >= last);
+            if is_last {
+                break;
+            }
+            if page == MAX_PAGES {
+                pass.unread = count.unwrap_or(0).saturating_sub(pass.items.len() as u64);
+            }
+        }
+        Ok(pass)
+    }
+
+    /// The JSON of a good answer, or what its status means.
+    fn read(&self, answer: Answer, vhost: Option<&str>) -> Result<Value, BrokerError> {
+        if answer.status == StatusCode::OK {
+            return serde_json::from_slice(&answer.body).map_err(|error| {
+                BrokerError::new(
+                    ErrorKind::Decode,
+                    format!(
+                        "{} answered no JSON: {error}; is it RabbitMQ's?",
+                        answer.node
+                    ),
+                )
+            });
+        }
+        Err(refusal(&answer, vhost, &self.username))
+    }
+}
+
+fn is_out_of_range(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body)
+        .is_ok_and(|body| body.get("error").and_then(Value::as_str) == Some("page_out_of_range"))
+}
+
+/// What a status other than 200 means, and what to do about it.
+fn refusal(answer: &Answer, vhost: Option<&str>, user: &str) -> BrokerError {
+    let node = &answer.node;
+    let reason = reason(&answer.body);
+    let mut message = format!("the management API at {node} ");
+    let kind = match (answer.status, vhost) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
+            if reason.contains("management user") =>
+        {
+            write!(
+                message,
+                "refuses the user `{user}`, who lacks a tag for it; run: rabbitmqctl \
+                 set_user_tags {user} monitoring"
+            )
+            .ok();
+            ErrorKind::Auth
+        }
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(vhost))
+            if reason.contains("virtual host") =>
+        {
+            write!(
+                message,
+                "lets the user `{user}` see nothing of vhost `{vhost}`; any permission in it will \
+                 do, also one to touch nothing: rabbitmqctl set_permissions -p {vhost} {user} \
+                 '^$' '^$' '^$'"
+            )
+            .ok();
+            ErrorKind::Permission
+        }
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            write!(
+                message,
+                "refuses the name or password of the user `{user}` ({reason})"
+            )
+            .ok();
+            ErrorKind::Auth
+        }
+        (StatusCode::NOT_FOUND, Some(vhost)) => {
+            write!(
+                message,
+                "knows no vhost `{vhost}`; check `vhosts` and the path of the URL"
+            )
+            .ok();
+            ErrorKind::Permission
+        }
+        (status, _) => {
+            write!(message, "answered {status} ({reason})").ok();
+            ErrorKind::Protocol
+        }
+    };
+    BrokerError::new(kind, message)
+}
+
+/// The broker's own words, kept short.
+fn reason(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reason = body
+        .get("reason")
+        .and_then(Value::as_str)
+        .unwrap_or("no reason given");
+    reason
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect()
+}

@@ -1,0 +1,232 @@
+//! RabbitMQ: the management HTTP API for everything, AMQP for fresh depths and for brokers without
+//! the former.
+//!
+//! # How old each number may be
+//!
+//! Measured on 3.10.8 and 4.0.5 with the default `collect_statistics_interval` of 5 s.
+//!
+//! | number | classic | quorum | from |
+//! |---|---|---|---|
+//! | ready, consumers of `declare`d queues | 0.03 s | 0.03 s | `queue.declare passive` |
+//! | ready, in progress | 8.8 s | 8.6 s | `/api/queues` |
+//! | ready, in progress where the broker collects no statistics | 0.04 s | 3.7 s | `/api/queues?enable_queue_totals` |
+//! | consumers, head's time | 5 s | – | `/api/queues` |
+//! | counters | 3.7 s | 3.6 s | `/api/queues` |
+//! | any count of a new queue | missing for 2 s | missing for 10 s | `/api/queues` |
+//! | system of a queue | `discovery_interval` | | `/api/exchanges` |
+//!
+//! An observation's window therefore starts [`round::STATISTICS_AGE`] before the request, unless
+//! all that its latency rests on was read through AMQP.
+//!
+//! # Without the management API
+//!
+//! Where it was never reached (refused, 404), is switched off in the configuration, or has been
+//! gone for some polls while AMQP still answers, the queues that the configuration names (without
+//! wildcards) are read through AMQP alone: ready and consumers, nothing else. Each search for
+//! queues then tries the management API again.
+
+mod amqp;
+mod http;
+mod listed;
+mod management;
+mod named;
+mod naming;
+mod round;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use super::wire::Meter;
+use super::{BrokerError, Source};
+use crate::config::{self, Broker, Layouts};
+use crate::layout::LAYOUTS;
+use crate::model::{Cost, DropReason, ErrorKind, PollFailure, PollSuccess};
+use amqp::Amqp;
+use globset::GlobSet;
+use http::Client;
+use management::Management;
+use round::{Roster, Selection};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many polls in a row without the management API, though it was there before, and AMQP takes
+/// its place. Until then the poll fails: to show only a few queues would say that the others are
+/// gone.
+const POLLS_BEFORE_FALLBACK: u32 = 12;
+
+/// One configured RabbitMQ. Made without I/O.
+pub struct RabbitMqSource {
+    management: Option<Management>,
+    amqp: Amqp,
+    meter: Arc<Meter>,
+    selection: Selection,
+    vhosts: Vec<String>,
+    states: Vec<VhostState>,
+    declare: GlobSet,
+    declare_limit: usize,
+    /// Displayed names that can be read without a list of queues.
+    literals: Vec<String>,
+    discovery_interval: Duration,
+    version: Option<Arc<str>>,
+    presence: Presence,
+    discovered: bool,
+}
+
+/// What is remembered of a vhost.
+#[derive(Debug, Default)]
+struct VhostState {
+    /// `None` until they have been read.
+    exchanges: Option<HashMap<String, String>>,
+    /// The queues of the last poll, internal ones left out.
+    known: HashSet<String>,
+    /// Queues named in the configuration that were not there at the last look through AMQP.
+    missing: HashSet<String>,
+}
+
+/// Whether the management API is there.
+#[derive(Debug)]
+enum Presence {
+    /// Not asked yet.
+    Unknown,
+    /// It has answered; since then so many polls in a row have not reached it.
+    Seen { misses: u32 },
+    /// Queues are read through AMQP alone; why, unless the configuration wants it so.
+    Absent(Option<BrokerError>),
+}
+
+impl RabbitMqSource {
+    /// `config` is the endpoint of `broker`.
+    pub fn new(broker: &Broker, config: &config::RabbitMq) -> Self {
+        let meter = Arc::new(Meter::default());
+        let timeout = broker.poll.timeout;
+        let management = match &config.management {
+            config::Management::Off => None,
+            config::Management::Nodes {
+                nodes,
+                tls,
+                path_prefix,
+            } => {
+                let client = Client::new(
+                    nodes.clone(),
+                    tls.then(|| config.tls.clone()),
+                    path_prefix,
+                    (&config.username, &config.password),
+                    timeout,
+                    Arc::clone(&meter),
+                );
+                Some(Management::new(client, config.username.clone()))
+            }
+        };
+        let named = config.declare.iter().chain(broker.queues.written().0);
+        Self {
+            presence: match management {
+                Some(_) => Presence::Unknown,
+                None => Presence::Absent(None),
+            },
+            management,
+            amqp: Amqp::new(config, timeout, Arc::clone(&meter)),
+            meter,
+            selection: Selection {
+                layouts: LAYOUTS
+                    .iter()
+                    .filter(|row| match &broker.layouts {
+                        Layouts::Auto => true,
+                        Layouts::Only(systems) => systems.contains(&row.system),
+                    })
+                    .filter_map(|row| Some(row.rabbitmq?(config)))
+                    .collect(),
+                filter: broker.queues.clone(),
+                with_internal: config.internal_queues,
+                max_queues: broker.poll.max_queues,
+            },
+            states: config
+                .vhosts
+                .iter()
+                .map(|_| VhostState::default())
+                .collect(),
+            vhosts: config.vhosts.clone(),
+            declare: naming::matcher(&config.declare),
+            declare_limit: usize::try_from(config.declare_limit).unwrap_or(usize::MAX),
+            literals: naming::literals(named),
+            discovery_interval: broker.poll.discovery_interval,
+            version: None,
+            discovered: false,
+        }
+    }
+
+    fn finish(&self, mut success: PollSuccess, roster: &Roster) -> PollSuccess {
+        success.version.clone_from(&self.version);
+        success.observations = roster
+            .members
+            .iter()
+            .filter_map(|member| self.selection.observe(member))
+            .collect();
+        if roster.over_limit > 0 {
+            success.dropped.insert(DropReason::Limit, roster.over_limit);
+        }
+        success
+    }
+}
+
+impl Source for RabbitMqSource {
+    async fn poll(&mut self) -> Result<PollSuccess, BrokerError> {
+        if let Presence::Absent(why) = &self.presence {
+            let why = why.clone();
+            let mut success = self.poll_amqp().await?;
+            success.faults.extend(why.map(PollFailure::from));
+            return Ok(success);
+        }
+        match self.poll_management().await {
+            Err(error) if error.kind == ErrorKind::Connect => self.fall_back(error).await,
+            outcome => {
+                if let (Ok(_), Presence::Seen { misses }) = (&outcome, &mut self.presence) {
+                    *misses = 0;
+                }
+                outcome
+            }
+        }
+    }
+
+    async fn discover(&mut self) -> Result<Duration, BrokerError> {
+        self.search().await?;
+        self.discovered = true;
+        Ok(self.discovery_interval)
+    }
+
+    fn discovered(&self) -> bool {
+        self.discovered
+    }
+
+    fn cost(&self) -> Cost {
+        self.meter.cost()
+    }
+}
+
+impl RabbitMqSource {
+    /// Looks for the management API and for what tells the vhosts' job systems.
+    async fn search(&mut self) -> Result<(), BrokerError> {
+        for state in &mut self.states {
+            state.missing.clear();
+        }
+        let is_absent = matches!(self.presence, Presence::Absent(_));
+        match self.reach_management().await {
+            // Known, and told at every poll.
+            Err(_) if is_absent => return Ok(()),
+            // The poll decides what stands in.
+            Err(error) if error.kind == ErrorKind::Connect && !self.literals.is_empty() => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        for at in 0..self.vhosts.len() {
+            match self.read_exchanges(at).await {
+                // The poll tells of it, and of the other vhosts.
+                Err(error) if error.kind == ErrorKind::Permission => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Queues that the configuration names, through AMQP: beside the management API to have their
+//! depth fresh, and in its place where it is absent.
+
+use super::amqp::Declared;
+use super::naming;
+use super::round::Roster;
+use super::{POLLS_BEFORE_FALLBACK, Presence, RabbitMqSource};
+use crate::broker::BrokerError;
+use crate::clock;
+use crate::layout::rabbitmq::{QueueRow, Vhost};
+use crate::model::{DropReason, ErrorKind, PollSuccess, Window};
+use std::collections::BTreeMap;
+
+impl RabbitMqSource {
+    /// Reads the depth of the queues that `declare` names afresh.
+    pub(super) async fn refresh(&mut self, roster: &mut Roster) -> Result<(), BrokerError> {
+        if self.declare.is_empty() {
+            return Ok(());
+        }
+        let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        roster
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| {
+                self.declare.is_match(&*member.displayed) && member.rows.len() == 1
+            })
+            .take(self.declare_limit)
+            .for_each(|(index, member)| wanted.entry(member.vhost).or_default().push(index));
+        for (at, indices) in wanted {
+            let Some(vhost) = self.vhosts.get(at) else {
+                continue;
+            };
+            let names: Vec<String> = indices
+                .iter()
+                .filter_map(|index| Some(roster.members.get(*index)?.rows.first()?.name.clone()))
+                .collect();
+            let asked = clock::now().wall;
+            let declared = self.amqp.declare(vhost, &names).await?;
+            let window = Window {
+                from: asked,
+                to: clock::now().wall,
+            };
+            let mut refused = None;
+            for (index, declared) in indices.into_iter().zip(declared) {
+                match (roster.members.get_mut(index), declared) {
+                    (Some(member), Declared::Holds { ready, consumers }) => {
+                        member.refresh(ready, consumers, window);
+                    }
+                    (_, Declared::Refused(error)) => refused = refused.or(Some(error)),
+                    _ => {}
+                }
+            }
+            if let Some(error) = refused {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the queues that the configuration names through AMQP alone.
+    pub(super) async fn poll_amqp(&mut self) -> Result<PollSuccess, BrokerError> {
+        if self.literals.is_empty() {
+            return Err(BrokerError::new(
+                ErrorKind::Connect,
+                "without the management API only queues can be read that `declare` or \
+                 `queues.include` name without wildcards, and there are none",
+            ));
+        }
+        let mut success = PollSuccess::default();
+        let mut roster = Roster::default();
+        let mut by_vhost: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for displayed in self.literals.iter().take(self.declare_limit) {
+            let (at, name) = naming::resolve(&self.vhosts, displayed);
+            if self
+                .states
+                .get(at)
+                .is_some_and(|state| !state.missing.contains(name))
+            {
+                by_vhost.entry(at).or_default().push(name.to_owned());
+            }
+        }
+        roster.over_limit = self.literals.len().saturating_sub(self.declare_limit) as u64;
+        let mut refused = 0;
+        for (at, names) in by_vhost {
+            let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
+                continue;
+            };
+            let asked = clock::now().wall;
+            let declared = self.amqp.declare(vhost, &names).await?;
+            let window = Window {
+                from: asked,
+                to: clock::now().wall,
+            };
+            let mut rows = BTreeMap::new();
+            for (name, declared) in names.into_iter().zip(declared) {
+                match declared {
+                    Declared::Holds { ready, consumers } => {
+                        let mut row = QueueRow::named(name.as_str());
+                        (row.ready, row.consumers) = (Some(ready), Some(consumers));
+                        rows.insert(name, row);
+                    }
+                    Declared::Missing => {
+                        state.missing.insert(name);
+                    }
+                    Declared::Refused(error) => {
+                        refused += 1;
+                        success.faults.push(error.into());
+                    }
+                }
+            }
+            self.selection
+                .add(&mut roster, (at, vhost), rows, &Vhost::default(), window);
+        }
+        if refused > 0 {
+            success.dropped.insert(DropReason::Unreadable, refused);
+        }
+        Ok(self.finish(success, &roster))
+    }
+
+    /// The management API could not be reached: whether AMQP can stand in for it.
+    pub(super) async fn fall_back(
+        &mut self,
+        error: BrokerError,
+    ) -> Result<PollSuccess, BrokerError> {
+        match &mut self.presence {
+            Presence::Seen { misses } if *misses < POLLS_BEFORE_FALLBACK => {
+                *misses += 1;
+                Err(error)
+            }
+            _ => match self.poll_amqp().await {
+                Ok(mut success) => {
+                    success.faults.push(error.clone().into());
+                    self.presence = Presence::Absent(Some(error));
+                    Ok(success)
+                }
+                // What is wrong with the management API is the better reason to give, unless AMQP
+                // got far enough to know more.
+                Err(amqp) if amqp.kind == ErrorKind::Connect => Err(BrokerError::new(
+                    error.kind,
+                    format!("{}; {}", error.message, amqp.message),
+                )),
+                Err(amqp) => Err(amqp),
+            },
+        }
+    }
+}

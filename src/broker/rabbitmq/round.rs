@@ -1,0 +1,120 @@
+//! One poll's way from rows to observations: who claims which row, which queues are exported, and
+//! what each observation's window is.
+
+use super::naming::display;
+use crate::config::QueueFilter;
+use crate::layout::rabbitmq::{Layout, QueueRow, Vhost, is_internal};
+use crate::model::{Head, Observation, Timestamp, Window};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How old a number of the management API may be: a queue tells its own at most every 5 s
+/// (`collect_statistics_interval`), and the lengths shown are those of the last whole 5 s sample.
+/// Seen: up to 8.8 s.
+pub(super) const STATISTICS_AGE: Duration = Duration::from_secs(10);
+
+/// Decides which queues are exported.
+pub(super) struct Selection {
+    pub(super) layouts: Vec<Box<dyn Layout>>,
+    pub(super) filter: QueueFilter,
+    pub(super) with_internal: bool,
+    pub(super) max_queues: usize,
+}
+
+/// A queue to be exported: rows of one vhost that one layout claimed under one name.
+pub(super) struct Member {
+    pub(super) vhost: usize,
+    pub(super) displayed: Arc<str>,
+    layout: usize,
+    pub(super) rows: Vec<QueueRow>,
+    window: Window,
+    /// When the depth was read through AMQP, if it was.
+    declared: Option<Window>,
+}
+
+/// The queues of one poll.
+#[derive(Default)]
+pub(super) struct Roster {
+    pub(super) members: Vec<Member>,
+    /// Queues over `max_queues`.
+    pub(super) over_limit: u64,
+}
+
+impl Selection {
+    /// Adds the queues of the next vhost, in the order of their names, so that the same queues are
+    /// left out at every poll.
+    pub(super) fn add(
+        &self,
+        roster: &mut Roster,
+        (at, name): (usize, &str),
+        rows: BTreeMap<String, QueueRow>,
+        facts: &Vhost,
+        window: Window,
+    ) {
+        let mut groups: BTreeMap<(String, usize), Vec<QueueRow>> = BTreeMap::new();
+        for row in rows
+            .into_values()
+            .filter(|row| self.with_internal || !is_internal(row))
+        {
+            let claim = self
+                .layouts
+                .iter()
+                .enumerate()
+                .find_map(|(index, layout)| Some((layout.claim(&row, facts)?, index)));
+            // With `layouts` restricted to some, a queue may be nobody's.
+            if let Some(key) = claim {
+                groups.entry(key).or_default().push(row);
+            }
+        }
+        for ((queue, layout), rows) in groups {
+            let displayed = display(at, name, &queue);
+            if !self.filter.accepts(&displayed) {
+                continue;
+            }
+            if roster.members.len() >= self.max_queues {
+                roster.over_limit += 1;
+                continue;
+            }
+            roster.members.push(Member {
+                vhost: at,
+                displayed,
+                layout,
+                rows,
+                window,
+                declared: None,
+            });
+        }
+    }
+
+    pub(super) fn observe(&self, member: &Member) -> Option<Observation> {
+        let rows: Vec<&QueueRow> = member.rows.iter().collect();
+        let mut observation = self.layouts.get(member.layout)?.observe(&rows);
+        observation.queue = Arc::clone(&member.displayed);
+        // A head's time is as old as the statistics, however fresh the depth.
+        observation.window = match (member.declared, observation.head) {
+            (None, _) | (_, Head::Since { .. }) => member.window,
+            (Some(declared), _) => declared,
+        };
+        Some(observation)
+    }
+}
+
+impl Member {
+    /// Replaces what the statistics tell by what the queue itself has just told.
+    pub(super) fn refresh(&mut self, ready: u64, consumers: u64, window: Window) {
+        if let [row] = self.rows.as_mut_slice() {
+            row.ready = Some(ready);
+            row.consumers = Some(consumers);
+            self.declared = Some(window);
+        }
+    }
+}
+
+/// The window of numbers from the management API that was asked at `asked`.
+pub(super) fn of_statistics(asked: Timestamp, answered: Timestamp) -> Window {
+    Window {
+        from: asked.minus(STATISTICS_AGE),
+        to: answered,
+    }
+}
