@@ -138,15 +138,20 @@ class Cost:
         }
 
 
-def start_tailback(children, binary, redis_port, name="tailback", extra=""):
-    config = children.folder / f"{name}.toml"
-    config.write_text(f"[brokers.main.redis]\nurl = 'redis://127.0.0.1:{redis_port}/0'\n{extra}")
+def start_tailback(children, args, config, name="tailback"):
+    """Returns the process and its port."""
+    file = children.folder / f"{name}.toml"
+    file.write_text(config)
     port = free_port()
     child = children.start(
-        name, binary, "run", "--config", config, "--listen", f"127.0.0.1:{port}"
+        name, args.tailback, "run", "--config", file, "--listen", f"127.0.0.1:{port}"
     )
     children.wait_ready(child, lambda: "serving HTTP" in children.log(child))
     return child, port
+
+
+def reading_redis(port):
+    return f"[brokers.main.redis]\nurl = 'redis://127.0.0.1:{port}/0'\n"
 
 
 def wait_for(condition, seconds=120):
@@ -158,7 +163,7 @@ def wait_for(condition, seconds=120):
 
 
 def measure_tailback(children, args, redis_port, cost, queues):
-    child, port = start_tailback(children, args.tailback, redis_port)
+    child, port = start_tailback(children, args, reading_redis(redis_port))
     wait_for(lambda: value(port, "tailback_broker_queues") == queues)
     # The search for queues comes every 30 s; it is measured with the polls that it lies among.
     polls = "tailback_poll_duration_seconds"
@@ -197,7 +202,7 @@ def measure_exporter(children, args, redis_port, cost, queues):
 
 def measure_scrapes(children, args, redis_port, queues):
     """How long /metrics takes, and what memory it needs."""
-    child, port = start_tailback(children, args.tailback, redis_port)
+    child, port = start_tailback(children, args, reading_redis(redis_port))
     wait_for(lambda: value(port, "tailback_broker_queues") == queues)
     result = {"rss_before": memory(child)}
     body = get(port, "/metrics")[1]
@@ -248,7 +253,7 @@ def measure_small(children, args):
     server = redis.Redis(port=redis_port)
     bind(server, queue_names(10))
     fill(server, queue_names(10))
-    child, port = start_tailback(children, args.tailback, redis_port)
+    child, port = start_tailback(children, args, reading_redis(redis_port))
     wait_for(lambda: value(port, "tailback_broker_queues") == 10)
     for _ in range(100):
         get(port, "/metrics", **{"Accept-Encoding": "gzip"})
@@ -267,16 +272,11 @@ def measure_rabbitmq(children, args, queues=1000):
             channel.queue_declare(name, durable=True, auto_delete=False)
             if number % 10 == 0:
                 producer.publish({}, routing_key=name)
-    config = children.folder / "rabbitmq.toml"
-    config.write_text(
+    config = (
         f"[brokers.main.rabbitmq]\nurl = 'amqp://127.0.0.1:{amqp}/%2f'\n"
         f"management_url = 'http://127.0.0.1:{management}'\n"
     )
-    port = free_port()
-    child = children.start(
-        "tailback-rabbitmq", args.tailback, "run", "--config", config,
-        "--listen", f"127.0.0.1:{port}",
-    )  # fmt: skip
+    child, port = start_tailback(children, args, config)
     wait_for(lambda: value(port, "tailback_broker_queues") == queues)
     polls = "tailback_poll_duration_seconds"
     first, spent = value(port, f"{polls}_count"), value(port, f"{polls}_sum")
