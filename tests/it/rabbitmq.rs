@@ -1,8 +1,9 @@
 //! A RabbitMQ source against real nodes: known numbers in, the same numbers out.
 
-use crate::support::process::eventually;
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -102,6 +103,8 @@ impl Client {
             let connection =
                 Connection::connect(url, ConnectionProperties::default()).await.unwrap();
             let channel = connection.create_channel().await.unwrap();
+            // Wait for the broker to have a message before going on.
+            channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
             (connection, channel)
         });
         Self { runtime, _connection: connection, channel }
@@ -122,7 +125,7 @@ impl Client {
                     b"job",
                     properties.clone(),
                 );
-                publish.await.unwrap();
+                publish.await.unwrap().await.unwrap();
             }
         });
     }
@@ -238,11 +241,8 @@ fn a_declared_queue_is_fresh_at_once() {
     for queue in ["fast.a", "slow"] {
         client.publish(queue, 7, None);
     }
-    // The broker has no confirms here: a publish and a declare of two connections may race.
-    let seen = eventually("a fresh depth", Duration::from_secs(1), || {
-        let success = poller.poll().unwrap();
-        (success.observations[0].jobs.ready == Some(7)).then_some(success)
-    });
+    let seen = poller.poll().unwrap();
+    assert_eq!(seen.observations[0].jobs.ready, Some(7));
     assert_eq!(names(&seen), ["fast.a", "fast.b", "slow"]);
     assert_ne!(seen.observations[2].jobs.ready, Some(7));
     assert_eq!(seen.observations[1].head, Head::Empty);
@@ -371,12 +371,10 @@ fn without_the_management_api_named_queues_are_read_through_amqp() {
 
     let keys = management_of(&rabbit) + "\ndeclare = [\"jobs\", \"gone\", \"mail\", \"other*\"]";
     let mut poller = Poller::new(&url, &keys);
-    let success = eventually("4 jobs", Duration::from_secs(2), || {
-        let success = poller.poll().unwrap();
-        (success.observations[0].jobs.ready == Some(4)).then_some(success)
-    });
+    let success = poller.poll().unwrap();
     assert_eq!(names(&success), ["jobs", "mail"]);
     let (jobs, mail) = (&success.observations[0], &success.observations[1]);
+    assert_eq!(jobs.jobs.ready, Some(4));
     assert_eq!((jobs.jobs.in_progress, jobs.counters.enqueued), (None, None));
     assert_eq!((jobs.consumers, jobs.head), (Some(0), Head::Unknown(Reason::NoTimestamp)));
     assert_eq!(mail.head, Head::Empty);
