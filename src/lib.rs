@@ -18,8 +18,14 @@
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod layout;
+pub mod logging;
+pub mod metrics;
 pub mod model;
+pub mod poll;
 pub mod redact;
+pub mod signal;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Parses the command line, runs the command, exits with its code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tailback::cli::main()
+}

@@ -1,5 +1,6 @@
 //! Secrets that cannot be printed by accident, and URLs without their credentials.
 
+use crate::config::{Endpoint, Management, RedisTopology};
 use std::fmt;
 use url::Url;
 
@@ -41,6 +42,51 @@ pub fn url(url: &Url) -> String {
         shown.set_query(Some("***"));
     }
     shown.to_string()
+}
+
+/// Where a broker is, without credentials.
+pub fn endpoint(endpoint: &Endpoint) -> String {
+    let list = |hosts: &[crate::config::HostPort]| {
+        hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    match endpoint {
+        Endpoint::Redis(redis) => {
+            let (s, db) = (
+                if redis.tls.is_some() {
+                    "rediss"
+                } else {
+                    "redis"
+                },
+                redis.db,
+            );
+            match &redis.topology {
+                RedisTopology::Single(host) => format!("{s}://{host}/{db}"),
+                RedisTopology::Unix(path) => format!("redis+unix://{}?db={db}", path.display()),
+                RedisTopology::Sentinel {
+                    sentinels, master, ..
+                } => {
+                    format!("{s}+sentinel://{}/{master}/{db}", list(sentinels))
+                }
+                RedisTopology::Cluster(nodes) => format!("{s}+cluster://{}", list(nodes)),
+            }
+        }
+        Endpoint::RabbitMq(rabbit) => {
+            let scheme = if rabbit.amqp_tls { "amqps" } else { "amqp" };
+            let management = match &rabbit.management {
+                Management::Off => "no management API".to_owned(),
+                Management::Nodes { nodes, .. } => format!("management API {}", list(nodes)),
+            };
+            format!(
+                "{scheme}://{}, {management}, virtual hosts {}",
+                list(&rabbit.nodes),
+                rabbit.vhosts.join(", ")
+            )
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! poll: that is `poll`.
 
 pub mod rabbitmq;
+pub mod redis;
 pub mod tls;
 pub mod wire;
 
@@ -19,6 +20,10 @@ pub trait Source: Send {
 
     /// Does one slice of the search for queues and says how long to wait before the next.
     fn discover(&mut self) -> impl Future<Output = Result<Duration, BrokerError>> + Send;
+
+    /// Whether a whole search has come to its end since the start: then a queue that is not known
+    /// does not exist.
+    fn discovered(&self) -> bool;
 
     /// What all calls have cost the broker so far, failed ones included.
     fn cost(&self) -> Cost;

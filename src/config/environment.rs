@@ -59,3 +59,27 @@ impl fmt::Debug for Environment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its value is not UTF-8")]
 pub struct NotUtf8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_variable_is_set_or_not_or_no_text() {
+        let mut env = Environment::from_pairs([("A", "1")]);
+        env.values.insert("TAILBACK_BROKERS".to_owned(), None);
+        assert_eq!(env.get("A"), Ok(Some("1")));
+        assert_eq!(env.get("B"), Ok(None));
+        assert_eq!(env.get("TAILBACK_BROKERS"), Err(NotUtf8));
+        assert_eq!(
+            Config::load(None, &[], &env).unwrap_err().to_string(),
+            "TAILBACK_BROKERS: its value is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn the_process_has_an_environment() {
+        assert!(!Environment::of_process().values.is_empty());
+    }
+}

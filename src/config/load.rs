@@ -1,39 +1,22 @@
 //! Builds a [`Config`] from a file, or from URLs alone.
-//!
-//! # Names of brokers that are given as URLs alone
-//!
-//! One Redis is named `redis`, one RabbitMQ `rabbitmq`. Several of a kind are named by their first
-//! host (or socket file) too: `redis-cache`, `redis-sessions`; of those with the same host all but
-//! the first get a number: `redis-cache-2`. So the order of URLs with different hosts does not
-//! matter, and who wants to choose a name, or keep it when a second broker comes, writes a file.
 
 use super::environment::Environment;
 use super::fault::{Faults, Notes, Place};
+use super::from_urls::split_urls;
 use super::poll::PollKeys;
 use super::reader::{Source, Table, is_plain};
-use super::suggest::schemes;
-use super::url::BrokerUrl;
 use super::{Broker, Config, Endpoint, Http, rabbitmq, redis, selection};
 use crate::model::BrokerKind;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 /// The environment variable with URLs, in place of URLs on the command line.
 const BROKERS_VARIABLE: &str = "TAILBACK_BROKERS";
 
-const NO_BROKER: &str = "no broker is configured; give a URL, for example \
-                         `tailback redis://localhost:6379/0`, the same in TAILBACK_BROKERS, or a \
-                         file with `--config`";
-
-const UNKNOWN_KIND: &str = "a broker needs a kind; its keys are in a table [brokers.NAME.redis] or \
-                            [brokers.NAME.rabbitmq]";
-
-/// Leaves room for a number within the 64 characters of a name.
-const MAX_DERIVED_NAME: usize = 56;
+const KINDS_ARE: &str = "the kinds are `redis` and `rabbitmq`, as in [brokers.NAME.redis]";
 
 const KINDS: [BrokerKind; 2] = [BrokerKind::Redis, BrokerKind::RabbitMq];
 
@@ -128,102 +111,6 @@ impl Config {
             brokers: Vec::new(),
         }
     }
-
-    /// The configuration that a list of URLs makes, with defaults for everything else.
-    pub fn from_urls(urls: &[String], env: &Environment) -> Result<Self, Faults> {
-        Self::from_places(urls, |nth| format!("argument {nth}"), env)
-    }
-
-    fn from_places(
-        urls: &[String],
-        place: impl Fn(usize) -> String,
-        env: &Environment,
-    ) -> Result<Self, Faults> {
-        if urls.is_empty() {
-            return Err(Faults::single(Place::Nowhere, NO_BROKER));
-        }
-        let notes = Notes::default();
-        let kinds: Vec<_> = urls.iter().map(|url| kind_of(url)).collect();
-        let mut brokers: Vec<Broker> = Vec::new();
-        for (nth, (url, kind)) in urls.iter().zip(&kinds).enumerate() {
-            let source = Source::Url(place(nth + 1).into());
-            let key = Spanned::new(0..0, "url".into());
-            let value = Spanned::new(0..0, DeValue::String(url.into()));
-            let document = DeTable::from_iter([(key, value)]);
-            let table = Table::root(&notes, &source, &document);
-            let defaults = PollKeys::default();
-            match kind {
-                Err(message) => table.fault(message),
-                Ok(_) if urls.iter().take(nth).any(|earlier| earlier == url) => {
-                    table.fault("is the same URL as an earlier one");
-                }
-                Ok(kind) => {
-                    let is_alone = kinds.iter().filter(|other| *other == &Ok(*kind)).count() == 1;
-                    let name = derive_name(*kind, url, is_alone, &brokers);
-                    brokers.extend(read_broker(table, &name, *kind, &defaults, env));
-                }
-            }
-        }
-        brokers.sort_by(|a, b| a.name.cmp(&b.name));
-        notes.conclude(Self {
-            http: Http::default(),
-            brokers,
-        })
-    }
-}
-
-/// Splits at white space, and at commas that are followed by another URL: those within a URL stand
-/// between hosts.
-fn split_urls(text: &str) -> Vec<String> {
-    let mut urls: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        let mut is_new = true;
-        for part in word.split(',').filter(|part| !part.is_empty()) {
-            match urls.last_mut() {
-                Some(url) if !is_new && !part.contains("://") => {
-                    url.push(',');
-                    url.push_str(part);
-                }
-                _ => urls.push(part.to_owned()),
-            }
-            is_new = false;
-        }
-    }
-    urls
-}
-
-/// The kind of broker that a URL's scheme means.
-fn kind_of(url: &str) -> Result<BrokerKind, String> {
-    let scheme = BrokerUrl::parse(url)?.scheme;
-    if redis::schemes().contains(&scheme.as_str()) {
-        Ok(BrokerKind::Redis)
-    } else if rabbitmq::SCHEMES.contains(&scheme.as_str()) {
-        Ok(BrokerKind::RabbitMq)
-    } else {
-        let known = [redis::schemes(), rabbitmq::SCHEMES.to_vec()].concat();
-        Err(format!("must begin with {}", schemes(&known)))
-    }
-}
-
-fn derive_name(kind: BrokerKind, url: &str, is_alone: bool, others: &[Broker]) -> String {
-    let kind = kind.as_str();
-    if is_alone {
-        return kind.to_owned();
-    }
-    let place = BrokerUrl::parse(url).ok().and_then(|url| url.place_name());
-    let name = place.map_or_else(|| kind.to_owned(), |place| format!("{kind}-{place}"));
-    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
-    let name: String = name
-        .chars()
-        .map(|letter| if is_allowed(letter) { letter } else { '-' })
-        .take(MAX_DERIVED_NAME)
-        .collect();
-    let is_taken = |name: &str| others.iter().any(|broker| &*broker.name == name);
-    (2..)
-        .map(|number| format!("{name}-{number}"))
-        .find(|numbered| !is_taken(numbered))
-        .filter(|_| is_taken(&name))
-        .unwrap_or(name)
 }
 
 fn read_root(root: Table<'_>, env: &Environment) -> Config {
@@ -242,7 +129,14 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     let table = root.table("defaults");
     let defaults = PollKeys::read(&table);
     table.finish();
-    let brokers = read_brokers(&root.table("brokers"), &defaults, env);
+    let brokers = root.table("brokers");
+    if !root.has("brokers") || brokers.is_present() && brokers.is_empty() {
+        root.fault(
+            "no broker is configured; begin with [brokers.main.redis] and \
+             url = \"redis://localhost:6379/0\"",
+        );
+    }
+    let brokers = read_brokers(&brokers, &defaults, env);
     root.finish();
     Config {
         http: listen.map_or_else(Http::default, |listen| Http { listen }),
@@ -252,12 +146,6 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
 
 fn read_brokers(table: &Table<'_>, defaults: &PollKeys, env: &Environment) -> Vec<Broker> {
     let mut brokers = Vec::new();
-    if table.is_empty() {
-        table.fault(
-            "no broker is configured; begin with [brokers.main.redis] and \
-             url = \"redis://localhost:6379/0\"",
-        );
-    }
     for (name, broker) in table.tables() {
         if !is_plain(name) {
             broker.fault(
@@ -270,20 +158,20 @@ fn read_brokers(table: &Table<'_>, defaults: &PollKeys, env: &Environment) -> Ve
             .collect();
         kinds.retain(|(_, table)| table.is_present());
         if broker.is_empty() {
-            broker.fault(UNKNOWN_KIND);
+            broker.fault(format!("has no kind; {KINDS_ARE}"));
         } else if kinds.len() > 1 {
             broker.fault("is of two kinds; give each broker a name of its own");
         }
         for (kind, table) in kinds {
             brokers.extend(read_broker(table, name, kind, defaults, env));
         }
-        broker.finish_with(|_, _| UNKNOWN_KIND.to_owned());
+        broker.finish_with(|_, _| format!("unknown kind of broker; {KINDS_ARE}"));
     }
     brokers
 }
 
 /// A broker of this name and kind; `None` means that a fault has been noted.
-fn read_broker(
+pub(super) fn read_broker(
     table: Table<'_>,
     name: &str,
     kind: BrokerKind,

@@ -6,6 +6,7 @@ mod access;
 mod environment;
 mod fault;
 mod filter;
+mod from_urls;
 mod load;
 mod poll;
 mod rabbitmq;
@@ -15,6 +16,7 @@ mod selection;
 mod suggest;
 mod systems;
 mod url;
+mod values;
 
 pub use environment::{Environment, NotUtf8};
 pub use fault::{Fault, Faults};

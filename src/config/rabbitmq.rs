@@ -6,6 +6,7 @@ use super::fault::Placed;
 use super::reader::Table;
 use super::selection::read_queue_globs;
 use super::url::{BrokerUrl, decode};
+use super::values::Texts;
 use super::{HostPort, Management, RabbitMq, systems};
 use crate::redact::Secret;
 
@@ -15,8 +16,6 @@ pub(super) const SCHEMES: [&str; 2] = ["amqp", "amqps"];
 /// User and password of RabbitMQ's clients where none are given.
 const GUEST: &str = "guest";
 const DEFAULT_DECLARE_LIMIT: u32 = 100;
-
-type Urls = Placed<Vec<Placed<String>>>;
 
 /// What all the AMQP URLs say together.
 struct Nodes {
@@ -94,7 +93,7 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
 }
 
 /// The URLs of the key `one` or of the key `several`.
-fn one_or_several(table: &Table<'_>, one: &'static str, several: &'static str) -> Option<Urls> {
+fn one_or_several(table: &Table<'_>, one: &'static str, several: &'static str) -> Option<Texts> {
     let (single, list) = (table.text(one), table.texts(several));
     if let (true, Some(list)) = (table.has(one), &list) {
         table
@@ -116,7 +115,7 @@ fn one_or_several(table: &Table<'_>, one: &'static str, several: &'static str) -
 }
 
 /// The URLs taken apart, each with one of the schemes; `None` if any is wrong.
-fn parse_all(table: &Table<'_>, urls: &Urls, schemes: &[&str]) -> Option<Vec<BrokerUrl>> {
+fn parse_all(table: &Table<'_>, urls: &Texts, schemes: &[&str]) -> Option<Vec<BrokerUrl>> {
     let mut parsed = Vec::new();
     for written in &urls.value {
         let Some(url) = parse_url(table, written) else {
@@ -132,7 +131,7 @@ fn parse_all(table: &Table<'_>, urls: &Urls, schemes: &[&str]) -> Option<Vec<Bro
     (parsed.len() == urls.value.len()).then_some(parsed)
 }
 
-fn read_nodes(table: &Table<'_>, urls: &Urls) -> Option<Nodes> {
+fn read_nodes(table: &Table<'_>, urls: &Texts) -> Option<Nodes> {
     let mut nodes: Option<Nodes> = None;
     for (url, written) in parse_all(table, urls, &SCHEMES)?
         .into_iter()
@@ -175,7 +174,7 @@ fn vhost(url: &BrokerUrl) -> Result<String, &'static str> {
     }
 }
 
-fn read_management(table: &Table<'_>, urls: &Urls) -> Option<Management> {
+fn read_management(table: &Table<'_>, urls: &Texts) -> Option<Management> {
     let mut management: Option<(Vec<HostPort>, bool, String)> = None;
     for (url, written) in parse_all(table, urls, &["http", "https"])?
         .iter()
@@ -239,7 +238,7 @@ fn management_beside(nodes: &[HostPort], tls: bool) -> Management {
     }
 }
 
-fn check_vhosts(table: &Table<'_>, written: Placed<Vec<Placed<String>>>) -> Option<Vec<String>> {
+fn check_vhosts(table: &Table<'_>, written: Texts) -> Option<Vec<String>> {
     if written.value.is_empty() {
         table.notes.fault(
             &written.at,

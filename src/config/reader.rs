@@ -1,17 +1,15 @@
-//! Takes typed values out of a TOML table and notes every fault on the way. Knows TOML, nothing of
-//! what the keys mean.
+//! Walks through the tables of a TOML file and notes unknown keys. Knows TOML, nothing of what the
+//! keys mean; their values are taken by `values`.
 //!
 //! The keys of a table are the ones that its reader has asked for: what is left over at
 //! [`Table::finish`] is unknown. So there is no list of keys beside the code that could be
 //! forgotten, and every reader asks for all of its keys before it judges any value.
 
-use super::fault::{At, Notes, Place, Placed};
+use super::fault::{At, Notes, Place};
 use super::suggest;
 use std::cell::RefCell;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What a table was read from.
@@ -57,7 +55,7 @@ impl Source<'_> {
 /// A table, which may be absent: then all its keys are.
 pub(super) struct Table<'a> {
     pub(super) notes: &'a Notes,
-    source: &'a Source<'a>,
+    pub(super) source: &'a Source<'a>,
     path: String,
     at: At,
     entries: Option<&'a DeTable<'a>>,
@@ -109,28 +107,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn entry(&self, key: &'static str) -> Option<(At, &'a DeValue<'a>)> {
+    /// The value of a key that belongs to this table.
+    pub(super) fn entry(&self, key: &'static str) -> Option<(At, &'a DeValue<'a>)> {
         self.asked.borrow_mut().push(key);
         let path = self.child_path(key);
         self.notes.looked_for(path.clone());
         let value = self.entries?.get(key)?;
         Some((self.source.at(&value.span(), path), value.get_ref()))
-    }
-
-    /// The value that `take` finds, or a fault that says what it must be.
-    fn typed<T>(
-        &self,
-        key: &'static str,
-        wanted: &str,
-        take: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
-    ) -> Option<Placed<T>> {
-        let (at, found) = self.entry(key)?;
-        let Some(value) = take(found) else {
-            self.notes
-                .fault(&at, format!("must be {wanted}, not {}", kind(found)));
-            return None;
-        };
-        Some(Placed { value, at })
     }
 
     /// A table of fixed name.
@@ -173,151 +156,6 @@ impl<'a> Table<'a> {
         })
     }
 
-    pub(super) fn text(&self, key: &'static str) -> Option<Placed<String>> {
-        self.typed(key, "a string", |value| value.as_str().map(str::to_owned))
-    }
-
-    pub(super) fn boolean(&self, key: &'static str) -> Option<Placed<bool>> {
-        self.typed(key, "true or false", DeValue::as_bool)
-    }
-
-    /// An array whose elements `take` accepts.
-    fn array<T>(
-        &self,
-        key: &'static str,
-        wanted: &str,
-        take: impl Fn(&'a DeValue<'a>) -> Option<T>,
-    ) -> Option<Placed<Vec<Placed<T>>>> {
-        let array = self.typed(key, &format!("an array, each element {wanted}"), |value| {
-            value.as_array()
-        })?;
-        let place = |element: &Spanned<_>| At {
-            place: self.source.place(&element.span()),
-            path: array.at.path.clone(),
-        };
-        let mut values = Vec::new();
-        for element in array.value {
-            match take(element.get_ref()) {
-                Some(value) => values.push(Placed {
-                    value,
-                    at: place(element),
-                }),
-                None => {
-                    let message = format!(
-                        "each element must be {wanted}, not {}",
-                        kind(element.get_ref())
-                    );
-                    self.notes.fault(&place(element), message);
-                }
-            }
-        }
-        Some(Placed {
-            value: values,
-            at: array.at,
-        })
-    }
-
-    pub(super) fn texts(&self, key: &'static str) -> Option<Placed<Vec<Placed<String>>>> {
-        self.array(key, "a string", |value| value.as_str().map(str::to_owned))
-    }
-
-    /// One string, or several in an array.
-    pub(super) fn text_or_texts(&self, key: &'static str) -> Option<Placed<Vec<Placed<String>>>> {
-        match self.entry(key)? {
-            (at, DeValue::String(text)) => {
-                let text = Placed {
-                    value: text.clone().into_owned(),
-                    at: at.clone(),
-                };
-                Some(Placed {
-                    value: vec![text],
-                    at,
-                })
-            }
-            _ => self.texts(key),
-        }
-    }
-
-    pub(super) fn bytes(&self, key: &'static str) -> Option<Placed<Vec<Placed<u8>>>> {
-        self.array(key, "a whole number between 0 and 255", |value| {
-            integer(value).and_then(|value| u8::try_from(value).ok())
-        })
-    }
-
-    pub(super) fn integer(
-        &self,
-        key: &'static str,
-        range: RangeInclusive<u64>,
-    ) -> Option<Placed<u64>> {
-        let (min, max) = (range.start(), range.end());
-        let wanted = format!("a whole number between {min} and {max}");
-        let found = self.typed(key, &wanted, |value| {
-            value.as_integer().map(|_| integer(value))
-        })?;
-        match found.value {
-            Some(value) if range.contains(&value) => Some(Placed {
-                value,
-                at: found.at,
-            }),
-            _ => self.reject(&found.at, format!("must be between {min} and {max}")),
-        }
-    }
-
-    /// A number above 0 and at most 1.
-    pub(super) fn share(&self, key: &'static str) -> Option<Placed<f64>> {
-        const WANTED: &str = "a number above 0 and at most 1";
-        let found = self.typed(key, WANTED, |value| match value {
-            DeValue::Float(value) => Some(value.as_str().parse().unwrap_or(f64::NAN)),
-            DeValue::Integer(_) => Some(if integer(value) == Some(1) {
-                1.0
-            } else {
-                f64::NAN
-            }),
-            _ => None,
-        })?;
-        if found.value > 0.0 && found.value <= 1.0 {
-            Some(found)
-        } else {
-            self.reject(&found.at, format!("must be {WANTED}"))
-        }
-    }
-
-    pub(super) fn duration(
-        &self,
-        key: &'static str,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Placed<Duration>> {
-        const EXAMPLES: &str = "for example \"500ms\", \"5s\" or \"1h 30m\"";
-        let (at, value) = self.entry(key)?;
-        let value = match value {
-            DeValue::String(text) => humantime::parse_duration(text).ok(),
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                return self.reject(&at, format!("needs a unit and quotes, {EXAMPLES}"));
-            }
-            other => {
-                let message = format!("must be a duration, {EXAMPLES}, not {}", kind(other));
-                return self.reject(&at, message);
-            }
-        };
-        match value {
-            None => self.reject(&at, format!("must be a number with a unit, {EXAMPLES}")),
-            Some(value) if range.contains(&value) => Some(Placed { value, at }),
-            Some(_) => {
-                let (min, max) = (*range.start(), *range.end());
-                let (min, max) = (
-                    humantime::format_duration(min),
-                    humantime::format_duration(max),
-                );
-                self.reject(&at, format!("must be between {min} and {max}"))
-            }
-        }
-    }
-
-    fn reject<T>(&self, at: &At, message: String) -> Option<T> {
-        self.notes.fault(at, message);
-        None
-    }
-
     /// Faults every key that was not asked for.
     pub(super) fn finish(self) {
         self.finish_with(suggest::unknown_key);
@@ -343,12 +181,8 @@ pub(super) fn is_plain(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-fn integer(value: &DeValue<'_>) -> Option<u64> {
-    let integer = value.as_integer()?;
-    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
+/// What the value is, in words.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",

@@ -16,8 +16,17 @@ const fn can_be_in(system: System, kind: BrokerKind) -> bool {
     }
 }
 
+const fn broker_title(kind: BrokerKind) -> &'static str {
+    match kind {
+        BrokerKind::Redis => "a Redis",
+        BrokerKind::RabbitMq => "a RabbitMQ",
+    }
+}
+
 pub(super) fn read_layouts(table: &Table<'_>, kind: BrokerKind) -> Layouts {
-    const KEY: &str = "layouts";
+    let Some(Err(written)) = table.word_or_texts("layouts", "auto") else {
+        return Layouts::Auto;
+    };
     let known: Vec<System> = System::ALL
         .into_iter()
         .filter(|system| can_be_in(*system, kind))
@@ -28,32 +37,26 @@ pub(super) fn read_layouts(table: &Table<'_>, kind: BrokerKind) -> Layouts {
             .map(|system| system.as_str())
             .collect::<Vec<_>>(),
     );
-    let Some(written) = table.text_or_texts(KEY) else {
-        return Layouts::Auto;
-    };
-    if let [one] = written.value.as_slice()
-        && one.value == "auto"
-    {
-        return Layouts::Auto;
+    if written.value.is_empty() {
+        table
+            .notes
+            .fault(&written.at, format!("must have at least one of {names}"));
     }
     let mut chosen = Vec::new();
     for name in &written.value {
         match known.iter().find(|system| system.as_str() == name.value) {
             Some(system) if chosen.contains(system) => {
-                table.notes.fault(&name.at, "is listed twice")
+                table.notes.fault(&name.at, "is listed twice");
             }
             Some(system) => chosen.push(*system),
             None => {
-                let message = format!("must be \"auto\" or a list of {names}");
+                let message = format!(
+                    "the systems that {} can have are {names}",
+                    broker_title(kind)
+                );
                 table.notes.fault(&name.at, message);
             }
         }
-    }
-    if written.value.is_empty() {
-        table.notes.fault(
-            &written.at,
-            format!("must be \"auto\" or a list of {names}"),
-        );
     }
     Layouts::Only(chosen)
 }

@@ -2,12 +2,13 @@
 
 /// The message for `unknown`, in a table that has the keys `known`.
 pub(super) fn unknown_key(unknown: &str, known: &[&str]) -> String {
-    if unknown.contains("password") {
-        return "no password is written in this file; use `password_file` or `password_env`".into();
+    let [file, variable] = ["file", "env"].map(|place| format!("{unknown}_{place}"));
+    if known.contains(&&*file) && known.contains(&&*variable) {
+        return format!("a password is not written here; use `{file}` or `{variable}`");
     }
     match closest(unknown, known) {
         Some(key) => format!("unknown key; did you mean `{key}`?"),
-        None => format!("unknown key; the keys here are {}", list(known)),
+        None => format!("unknown key; known here: {}", list(known)),
     }
 }
 
@@ -82,9 +83,12 @@ mod tests {
         );
         assert_eq!(
             message("colour"),
-            "unknown key; the keys here are `interval`, `timeout` and `max_queues`"
+            "unknown key; known here: `interval`, `timeout` and `max_queues`"
         );
-        assert!(message("password").contains("password_file"));
+        assert_eq!(
+            unknown_key("password", &["url", "password_file", "password_env"]),
+            "a password is not written here; use `password_file` or `password_env`"
+        );
     }
 
     #[test]

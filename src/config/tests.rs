@@ -2,10 +2,13 @@
 
 mod example;
 mod faults;
+mod faults_of_files;
+mod faults_of_urls;
 mod secrets;
 mod values;
 
 use super::{Broker, Config, Endpoint, Environment, RabbitMq, Redis};
+use std::path::Path;
 
 fn no_env() -> Environment {
     Environment::default()
@@ -40,4 +43,9 @@ fn faults(text: &str, env: &Environment) -> String {
         Ok(config) => panic!("accepted:\n{text}\n{config:?}"),
         Err(faults) => faults.to_string(),
     }
+}
+
+fn load_faults(file: Option<&Path>, urls: &[&str], env: &Environment) -> String {
+    let urls: Vec<String> = urls.iter().map(|&url| url.to_owned()).collect();
+    Config::load(file, &urls, env).unwrap_err().to_string()
 }

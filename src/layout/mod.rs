@@ -2,9 +2,14 @@
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
 pub mod celery;
+pub mod glob;
+pub mod list;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;
+pub mod rq;
+#[cfg(test)]
+mod testing;
 
 use crate::config;
 use crate::model::System;
@@ -12,6 +17,8 @@ use crate::model::System;
 /// One job system: how to bind its layout to a configured broker of each kind that it runs on.
 pub struct Row {
     pub system: System,
+    /// Takes the options and the size above which no payload is fetched.
+    pub redis: Option<fn(&config::Redis, u64) -> Box<dyn redis::Layout>>,
     pub rabbitmq: Option<fn(&config::RabbitMq) -> Box<dyn rabbitmq::Layout>>,
 }
 
@@ -20,10 +27,22 @@ pub struct Row {
 pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Celery,
+        redis: Some(celery::redis::bind),
         rabbitmq: Some(celery::rabbitmq::bind),
     },
     Row {
+        system: System::Rq,
+        redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::List,
+        redis: Some(list::bind),
+        rabbitmq: None,
+    },
+    Row {
         system: System::RabbitMq,
+        redis: None,
         rabbitmq: Some(rabbitmq::bind),
     },
 ];

@@ -23,6 +23,9 @@ pub enum Read {
     Hstrlen(Bytes, Bytes),
     Hmget(Bytes, &'static [&'static str]),
     Scard(Bytes),
+    /// All members; only of a set that `Scard` has just shown to have at most
+    /// [`Read::MAX_ELEMENTS`].
+    Smembers(Bytes),
     Zcard(Bytes),
     /// Members with scores in `[min, +inf)`.
     ZcountFrom(Bytes, f64),
@@ -48,6 +51,7 @@ impl Read {
             | Self::Hstrlen(key, _)
             | Self::Hmget(key, _)
             | Self::Scard(key)
+            | Self::Smembers(key)
             | Self::Zcard(key)
             | Self::ZcountFrom(key, _)
             | Self::Zrange(key, ..)
@@ -66,6 +70,59 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// The broker refused this read; the others of the batch stand.
     Refused(Refusal),
+}
+
+impl Reply {
+    /// A length or count.
+    pub fn count(self) -> Result<u64, Refusal> {
+        match self {
+            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            other => Err(other.unexpected("a number")),
+        }
+    }
+
+    /// A string, or `None` where there is nothing.
+    pub fn bytes(self) -> Result<Option<Vec<u8>>, Refusal> {
+        match self {
+            Self::Bytes(bytes) => Ok(Some(bytes)),
+            Self::Nil => Ok(None),
+            other => Err(other.unexpected("a string")),
+        }
+    }
+
+    pub fn array(self) -> Result<Vec<Self>, Refusal> {
+        match self {
+            Self::Array(items) => Ok(items),
+            Self::Nil => Ok(Vec::new()),
+            other => Err(other.unexpected("an array")),
+        }
+    }
+
+    /// Members with their scores, as `WITHSCORES` interleaves them. What is no such pair is left
+    /// out.
+    pub fn scored(self) -> Result<Vec<(Vec<u8>, f64)>, Refusal> {
+        let items = self.array()?;
+        Ok(items
+            .chunks(2)
+            .filter_map(|pair| match pair {
+                [Self::Bytes(member), Self::Bytes(score)] => {
+                    let score = std::str::from_utf8(score).ok()?.parse().ok()?;
+                    Some((member.clone(), score))
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn unexpected(self, wanted: &str) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            _ => Refusal {
+                kind: RefusalKind::Other,
+                message: format!("the reply is not {wanted}"),
+            },
+        }
+    }
 }
 
 /// Why a single read was refused.
@@ -133,7 +190,7 @@ pub enum KeyMeaning {
 
 /// One job system's layout on Redis, bound to the options of one broker. It may remember between
 /// polls what spares the broker a read.
-pub trait Layout: Send {
+pub trait Layout: Send + Sync {
     /// Where the queues are written down.
     fn registries(&self) -> Vec<Registry>;
 
@@ -150,6 +207,11 @@ pub trait Layout: Send {
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
     /// round before (none in round 0) until it asks for nothing more.
     fn overview(&mut self, _round: usize, _replies: Vec<Reply>, _now: Timestamp) -> Vec<Read> {
+        Vec::new()
+    }
+
+    /// What the overview was refused: told as faults of the poll, which goes on without it.
+    fn complaints(&self) -> Vec<Refusal> {
         Vec::new()
     }
 

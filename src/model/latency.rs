@@ -51,8 +51,8 @@ pub enum Latency {
 pub enum Reason {
     /// Neither the job nor the broker keeps a time for it.
     NoTimestamp,
-    /// The head was taken between two of our reads, again and again.
-    HeadMoved,
+    /// The ids at the head name jobs that no longer exist.
+    HeadMissing,
     /// The head is larger than `max_payload_bytes`, so it was not fetched.
     PayloadTooLarge,
     /// The head is not what the job system writes.
@@ -69,7 +69,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoTimestamp => "neither the job nor the broker keeps an enqueue time",
-            Self::HeadMoved => "the oldest job was taken while it was being read",
+            Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
             Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
             Self::Undecodable => "the oldest job is not in the job system's format",
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",

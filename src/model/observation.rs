@@ -162,6 +162,58 @@ impl Head {
             source,
         }
     }
+
+    /// The head of two lines taken together: the older of both. Where one of them is not known,
+    /// the other is only a lower bound.
+    #[must_use]
+    pub fn or_older(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Empty, head) | (head, Self::Empty) => head,
+            (Self::Unknown(reason), Self::Unknown(_)) => Self::Unknown(reason),
+            (
+                Self::Unknown(_),
+                Self::Since {
+                    earliest,
+                    latest,
+                    source,
+                    ..
+                },
+            )
+            | (
+                Self::Since {
+                    earliest,
+                    latest,
+                    source,
+                    ..
+                },
+                Self::Unknown(_),
+            ) => Self::Since {
+                earliest,
+                latest,
+                upper_is_hard: false,
+                source,
+            },
+            (
+                Self::Since {
+                    earliest: a,
+                    latest: b,
+                    upper_is_hard: c,
+                    source,
+                },
+                Self::Since {
+                    earliest: d,
+                    latest: e,
+                    upper_is_hard: f,
+                    ..
+                },
+            ) => Self::Since {
+                earliest: a.min(d),
+                latest: b.min(e),
+                upper_is_hard: c && f,
+                source,
+            },
+        }
+    }
 }
 
 /// Raw totals. Each belongs to the broker or job system and may restart from zero.

@@ -70,6 +70,7 @@ pub struct RabbitMqSource {
     discovery_interval: Duration,
     version: Option<Arc<str>>,
     presence: Presence,
+    discovered: bool,
 }
 
 /// What is remembered of a vhost.
@@ -150,6 +151,7 @@ impl RabbitMqSource {
             literals: naming::literals(named),
             discovery_interval: broker.poll.discovery_interval,
             version: None,
+            discovered: false,
         }
     }
 
@@ -187,16 +189,33 @@ impl Source for RabbitMqSource {
     }
 
     async fn discover(&mut self) -> Result<Duration, BrokerError> {
+        self.search().await?;
+        self.discovered = true;
+        Ok(self.discovery_interval)
+    }
+
+    fn discovered(&self) -> bool {
+        self.discovered
+    }
+
+    fn cost(&self) -> Cost {
+        self.meter.cost()
+    }
+}
+
+impl RabbitMqSource {
+    /// Looks for the management API and for what tells the vhosts' job systems.
+    async fn search(&mut self) -> Result<(), BrokerError> {
         for state in &mut self.states {
             state.missing.clear();
         }
         let is_absent = matches!(self.presence, Presence::Absent(_));
         match self.reach_management().await {
             // Known, and told at every poll.
-            Err(_) if is_absent => return Ok(self.discovery_interval),
+            Err(_) if is_absent => return Ok(()),
             // The poll decides what stands in.
             Err(error) if error.kind == ErrorKind::Connect && !self.literals.is_empty() => {
-                return Ok(self.discovery_interval);
+                return Ok(());
             }
             Err(error) => return Err(error),
             Ok(()) => {}
@@ -208,10 +227,6 @@ impl Source for RabbitMqSource {
                 outcome => outcome?,
             }
         }
-        Ok(self.discovery_interval)
-    }
-
-    fn cost(&self) -> Cost {
-        self.meter.cost()
+        Ok(())
     }
 }

@@ -72,7 +72,7 @@ fn the_commented_examples_are_of_the_right_form() {
             continue;
         }
         let mut text = lines.clone();
-        text[at] = &line[1..];
+        text[at] = line.trim_start_matches('#');
         // Its table's header may be commented out too.
         let is_header = |line: &&str| matches!(read(line), Some(Line::Table(_)));
         let header = text[..at].iter().rposition(is_header).unwrap();

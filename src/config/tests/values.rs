@@ -176,7 +176,7 @@ fn rabbitmq_urls() {
         ("amqps://[::1]/x", at("::1", 5671), true, "x"),
     ] {
         let rabbitmq = rabbitmq(&format!("url = '{url}'"));
-        assert_eq!(rabbitmq.nodes, [node.clone()], "{url}");
+        assert_eq!(rabbitmq.nodes, std::slice::from_ref(&node), "{url}");
         assert_eq!(
             (rabbitmq.amqp_tls, &*rabbitmq.vhosts),
             (tls, &[vhost.to_owned()][..]),
@@ -199,6 +199,8 @@ fn rabbitmq_urls() {
 fn rabbitmq_nodes_and_management() {
     let several = rabbitmq("urls = ['amqp://u@a/v', 'amqp://u@b:1/v', 'amqp://u@a:2/v']");
     assert_eq!(several.nodes, [at("a", 5672), at("b", 1), at("a", 2)]);
+    let in_one_url = rabbitmq("url = 'amqp://u@a,b:1,a:2/v'");
+    assert_eq!(in_one_url.nodes, several.nodes);
     let management = |lines: &str| rabbitmq(&format!("url = 'amqp://r'\n{lines}")).management;
     let nodes = |nodes: Vec<HostPort>, tls, prefix: &str| Management::Nodes {
         nodes,
@@ -313,14 +315,6 @@ fn systems_options() {
     assert_eq!(
         (rabbitmq.celery.queues, rabbitmq.declare),
         (path(&["c*"]), path(&["x"]))
-    );
-}
-
-#[test]
-fn one_list_of_systems_need_not_be_an_array() {
-    assert_eq!(
-        only_broker("[brokers.m.redis]\nurl = 'redis://h'\nlayouts = 'rq'").layouts,
-        Layouts::Only(vec![System::Rq])
     );
 }
 

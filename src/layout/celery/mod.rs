@@ -1,3 +1,11 @@
 //! Celery, on each broker that it runs on.
 
+mod message;
 pub mod rabbitmq;
+pub mod redis;
+mod unacked;
+
+pub(super) use message::iso_time;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The layouts bound to one Redis and the queues known of each. No I/O.
+
+use crate::config::{Broker, Layouts, QueueFilter};
+use crate::layout::redis::{Bytes, Layout, QueueRef};
+use crate::layout::{self, name};
+use crate::model::System;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(super) struct Catalogue {
+    pub(super) layouts: Vec<Bound>,
+    filter: QueueFilter,
+    max_queues: usize,
+    forget_after: Duration,
+}
+
+/// One layout with its queues.
+pub(super) struct Bound {
+    pub(super) system: System,
+    pub(super) layout: Box<dyn Layout>,
+    known: BTreeMap<Bytes, Known>,
+}
+
+struct Known {
+    shown: Arc<str>,
+    /// When a registry last named it, or a job was last in it.
+    last_seen: Instant,
+}
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    pub(super) fn new(broker: &Broker, redis: &crate::config::Redis) -> Self {
+        let layouts = layout::LAYOUTS
+            .iter()
+            .filter(|row| match &broker.layouts {
+                Layouts::Auto => true,
+                Layouts::Only(systems) => systems.contains(&row.system),
+            })
+            .filter_map(|row| {
+                let bind = row.redis?;
+                Some(Bound {
+                    system: row.system,
+                    layout: bind(redis, broker.poll.max_payload_bytes),
+                    known: BTreeMap::new(),
+                })
+            })
+            .collect();
+        Self {
+            layouts,
+            filter: broker.queues.clone(),
+            max_queues: broker.poll.max_queues,
+            forget_after: broker.poll.forget_after,
+        }
+    }
+
+    /// Notes that a queue exists, unless the configuration leaves it out.
+    pub(super) fn learn(&mut self, layout: usize, raw: &[u8], at: Instant) {
+        let Some(bound) = self.layouts.get_mut(layout) else {
+            return;
+        };
+        if let Some(known) = bound.known.get_mut(raw) {
+            known.last_seen = at;
+            return;
+        }
+        let shown = name::shown(raw);
+        if self.filter.accepts(&shown) {
+            let known = Known {
+                shown: shown.into(),
+                last_seen: at,
+            };
+            bound.known.insert(raw.into(), known);
+        }
+    }
+
+    /// Drops what nothing has named for too long.
+    pub(super) fn forget(&mut self, now: Instant) {
+        for bound in &mut self.layouts {
+            bound.known.retain(|_, known| {
+                now.saturating_duration_since(known.last_seen) <= self.forget_after
+            });
+        }
+    }
+
+    /// The queues to poll, by layout, and how many are over the limit. Which ones stay does not
+    /// change from poll to poll: the first by system and name.
+    pub(super) fn polled(&self) -> (Vec<Vec<QueueRef>>, u64) {
+        let mut left = self.max_queues;
+        let mut over = 0;
+        let polled = self
+            .layouts
+            .iter()
+            .map(|bound| {
+                let take = left.min(bound.known.len());
+                left -= take;
+                over += (bound.known.len() - take) as u64;
+                bound
+                    .known
+                    .iter()
+                    .take(take)
+                    .map(|(raw, known)| QueueRef {
+                        raw: Arc::clone(raw),
+                        shown: Arc::clone(&known.shown),
+                    })
+                    .collect()
+            })
+            .collect();
+        (polled, over)
+    }
+}

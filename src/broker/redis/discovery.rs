@@ -1,0 +1,231 @@
+//! The search for queues: first the sets in which job systems write them down, then, in small
+//! slices with pauses, a walk over all keys for the systems that have no such set. Never part of a
+//! poll.
+
+use super::catalogue::Catalogue;
+use super::session::Session;
+use crate::broker::BrokerError;
+use crate::clock;
+use crate::layout::glob;
+use crate::layout::redis::{Bytes, KeyMeaning, Read, Registry, Reply};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Sets read in one slice.
+const SETS: usize = 500;
+
+/// `COUNT` of one page of members or keys.
+const PAGE: u32 = 1000;
+
+/// The walk rests this many times as long as its last slice took, so that it never takes more than
+/// a tenth of the server's time; and at least this long.
+const REST: u32 = 9;
+const MIN_REST: Duration = Duration::from_millis(2);
+
+/// A pass begins again at the earliest after this many times what it has cost: 2 % of the server's
+/// time however many keys there are.
+const PASS_REST: u32 = 50;
+
+/// Where the search is.
+#[derive(Default)]
+pub(super) struct Discovery {
+    pass: Option<Pass>,
+    /// Set once a whole pass is through.
+    pub(super) complete: bool,
+}
+
+struct Pass {
+    /// Sets still to read: the layout, the key, the cursor.
+    sets: VecDeque<(usize, Bytes, u64)>,
+    walk: Option<Walk>,
+    spent: Duration,
+}
+
+/// A walk over all keys of all nodes.
+struct Walk {
+    node: usize,
+    cursor: u64,
+    /// Sent to the server where one pattern says it all; else every key comes and is told apart
+    /// here, so that several systems cost one walk.
+    pattern: Bytes,
+    wanted: Vec<(usize, Bytes)>,
+}
+
+// === impl Discovery ===
+
+impl Discovery {
+    /// Does one slice and says how long to wait before the next.
+    pub(super) async fn slice(
+        &mut self,
+        session: &mut Session,
+        catalogue: &mut Catalogue,
+        interval: Duration,
+    ) -> Result<Duration, BrokerError> {
+        let started = clock::now().mono;
+        let pass = self.pass.get_or_insert_with(|| Pass::begin(catalogue));
+        let done = pass.advance(session, catalogue).await?;
+        let took = clock::now().mono.saturating_duration_since(started);
+        pass.spent += took;
+        if !done {
+            return Ok((took * REST).max(MIN_REST));
+        }
+        let spent = pass.spent;
+        self.pass = None;
+        self.complete = true;
+        catalogue.forget(clock::now().mono);
+        Ok(interval.max(spent * PASS_REST))
+    }
+
+    /// Starts over: after a reconnect cursors mean nothing.
+    pub(super) fn restart(&mut self) {
+        self.pass = None;
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    fn begin(catalogue: &mut Catalogue) -> Self {
+        let now = clock::now().mono;
+        let mut sets = VecDeque::new();
+        let mut wanted = Vec::new();
+        for index in 0..catalogue.layouts.len() {
+            let registries = catalogue
+                .layouts
+                .get(index)
+                .map(|bound| bound.layout.registries());
+            for registry in registries.into_iter().flatten() {
+                match registry {
+                    Registry::Set(key) => sets.push_back((index, key, 0)),
+                    Registry::Named(name) => catalogue.learn(index, &name, now),
+                    Registry::Scan(pattern) => wanted.push((index, pattern)),
+                }
+            }
+        }
+        let pattern = match wanted.as_slice() {
+            [(_, only)] => Bytes::clone(only),
+            _ => Bytes::from(b"*".as_slice()),
+        };
+        let walk = (!wanted.is_empty()).then_some(Walk {
+            node: 0,
+            cursor: 0,
+            pattern,
+            wanted,
+        });
+        Self {
+            sets,
+            walk,
+            spent: Duration::ZERO,
+        }
+    }
+
+    /// Whether the pass is through.
+    async fn advance(
+        &mut self,
+        session: &mut Session,
+        catalogue: &mut Catalogue,
+    ) -> Result<bool, BrokerError> {
+        if !self.sets.is_empty() {
+            self.read_sets(session, catalogue).await?;
+        } else if let Some(walk) = &mut self.walk {
+            let page = session
+                .scan(walk.node, walk.cursor, &walk.pattern, PAGE)
+                .await?;
+            walk.cursor = page.cursor;
+            let finished = page.cursor == 0 && {
+                walk.node += 1;
+                walk.node >= session.node_count()
+            };
+            let candidates = self.sort_keys(catalogue, page.items);
+            learn_typed(session, catalogue, candidates).await?;
+            if finished {
+                self.walk = None;
+            }
+        }
+        Ok(self.sets.is_empty() && self.walk.is_none())
+    }
+
+    async fn read_sets(
+        &mut self,
+        session: &mut Session,
+        catalogue: &mut Catalogue,
+    ) -> Result<(), BrokerError> {
+        let batch: Vec<_> = self.sets.drain(..self.sets.len().min(SETS)).collect();
+        let asked: Vec<(Bytes, u64)> = batch
+            .iter()
+            .map(|(_, key, cursor)| (Bytes::clone(key), *cursor))
+            .collect();
+        let pages = session.sscan(&asked, PAGE).await?;
+        let now = clock::now().mono;
+        for ((layout, key, _), page) in batch.into_iter().zip(pages) {
+            // Not a set, or not ours to read: then it names no queues.
+            let Some(page) = page else { continue };
+            for member in &page.items {
+                let named = catalogue
+                    .layouts
+                    .get_mut(layout)
+                    .and_then(|bound| bound.layout.member(&key, member));
+                if let Some(name) = named {
+                    catalogue.learn(layout, &name, now);
+                }
+            }
+            if page.cursor != 0 {
+                self.sets.push_back((layout, key, page.cursor));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the layouts what the found keys mean: sets are read in the next slices, keys that may
+    /// be queues are returned with the type that they must have.
+    fn sort_keys(
+        &mut self,
+        catalogue: &Catalogue,
+        keys: Vec<Vec<u8>>,
+    ) -> Vec<(usize, Bytes, Vec<u8>, &'static str)> {
+        let mut candidates = Vec::new();
+        let Some(walk) = &self.walk else {
+            return candidates;
+        };
+        for key in keys {
+            for (index, pattern) in &walk.wanted {
+                if !glob::matches(pattern, &key) {
+                    continue;
+                }
+                let Some(bound) = catalogue.layouts.get(*index) else {
+                    continue;
+                };
+                match bound.layout.key(&key) {
+                    KeyMeaning::Nothing => {}
+                    KeyMeaning::Set => self.sets.push_back((*index, key.as_slice().into(), 0)),
+                    KeyMeaning::Queue { name, of_type } => {
+                        candidates.push((*index, key.as_slice().into(), name, of_type));
+                    }
+                }
+            }
+        }
+        candidates
+    }
+}
+
+async fn learn_typed(
+    session: &mut Session,
+    catalogue: &mut Catalogue,
+    candidates: Vec<(usize, Bytes, Vec<u8>, &'static str)>,
+) -> Result<(), BrokerError> {
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let reads: Vec<Read> = candidates
+        .iter()
+        .map(|(_, key, ..)| Read::Type(Bytes::clone(key)))
+        .collect();
+    let replies = session.execute(&reads).await?;
+    let now = clock::now().mono;
+    for ((layout, _, name, of_type), reply) in candidates.into_iter().zip(replies) {
+        if reply == Reply::Bytes(of_type.into()) {
+            catalogue.learn(layout, &name, now);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
+
+use super::command::{self, command, fault, is_redirect};
+use super::guard::{Allowance, Guard};
+use crate::broker::BrokerError;
+use crate::broker::wire::{Meter, Stream};
+use crate::layout::redis::{Read, Reply};
+use crate::model::{ErrorKind, Timestamp};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisResult, Value,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Commands in one pipeline at most: 500 queues with four reads each. Longer ones only make the
+/// server's reply buffers grow.
+const BATCH: usize = 2000;
+
+/// Payload bytes that one pipeline may bring in at most.
+const BATCH_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Who we say we are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Login {
+    pub(super) username: Option<String>,
+    pub(super) password: Option<crate::redact::Secret>,
+    pub(super) db: u32,
+}
+
+pub(super) struct Node {
+    connection: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    allowance: Allowance,
+    meter: Arc<Meter>,
+    /// Where this is, for messages.
+    place: String,
+}
+
+/// What `HELLO` tells of a node; empty before Redis 6.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Hello {
+    pub(super) version: Option<String>,
+    pub(super) role: Option<String>,
+}
+
+/// One page of a cursor's walk.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) cursor: u64,
+    pub(super) items: Vec<Vec<u8>>,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Logs in over a fresh stream.
+    pub(super) async fn open(
+        stream: Box<dyn Stream>,
+        login: &Login,
+        max_payload: u64,
+        meter: &Arc<Meter>,
+        place: String,
+    ) -> Result<Self, BrokerError> {
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name()
+            .set_db(i64::from(login.db));
+        if let Some(username) = &login.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &login.password {
+            info = info.set_password(password.expose());
+        }
+        let allowance = Allowance::default();
+        let stream = Guard::new(stream, max_payload, allowance.clone());
+        // Whoever calls us sets the time limit, over the whole poll.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|error| fault(&place, &error))?;
+        meter.count("connect", 1);
+        let driver = tokio::spawn(driver);
+        let mut node = Self {
+            connection,
+            driver,
+            allowance,
+            meter: Arc::clone(meter),
+            place,
+        };
+        // Only so that `CLIENT LIST` says who this is; a refusal does not matter.
+        node.raw(
+            "client",
+            redis::cmd("CLIENT").arg("SETNAME").arg("tailback"),
+        )
+        .await
+        .ok();
+        Ok(node)
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// One reply a read, in their order.
+    pub(super) async fn execute(&mut self, reads: &[&Read]) -> Result<Vec<Reply>, BrokerError> {
+        let mut replies = Vec::with_capacity(reads.len());
+        for batch in reads.chunks(BATCH) {
+            let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+            let mut pipeline = Pipeline::with_capacity(batch.len());
+            for read in batch {
+                let (name, command) = command(read);
+                *counts.entry(name).or_default() += 1;
+                pipeline.add_command(command);
+            }
+            counts
+                .into_iter()
+                .for_each(|(name, times)| self.meter.count(name, times));
+            self.allowance.set(BATCH_BYTES);
+            let results: Vec<RedisResult<Value>> = pipeline
+                .ignore_errors()
+                .query_async(&mut self.connection)
+                .await
+                .map_err(|error| fault(&self.place, &error))?;
+            if results.len() != batch.len() {
+                return Err(self.out_of_step("a pipeline"));
+            }
+            for result in results {
+                replies.push(command::reply(result).map_err(|error| self.fault(&error))?);
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Sends one command of the connection's own needs.
+    pub(super) async fn raw(
+        &mut self,
+        name: &'static str,
+        command: &Cmd,
+    ) -> Result<Value, BrokerError> {
+        self.meter.count(name, 1);
+        self.allowance.set(BATCH_BYTES);
+        self.connection
+            .send_packed_command(command)
+            .await
+            .map_err(|error| self.fault(&error))
+            .and_then(|value| value.extract_error().map_err(|error| self.fault(&error)))
+    }
+
+    pub(super) async fn hello(&mut self) -> Hello {
+        match self.raw("hello", &redis::cmd("HELLO")).await {
+            Ok(Value::Array(fields)) => Hello::from_fields(&fields),
+            _ => Hello::default(),
+        }
+    }
+
+    /// The server's clock.
+    pub(super) async fn time(&mut self) -> Result<Timestamp, BrokerError> {
+        let value = self.raw("time", &redis::cmd("TIME")).await?;
+        let (secs, micros): (i64, i64) =
+            redis::from_redis_value(value).map_err(|_| self.out_of_step("TIME"))?;
+        Ok(Timestamp::from_micros(
+            secs.saturating_mul(1_000_000).saturating_add(micros),
+        ))
+    }
+
+    /// One page of the walk over all keys.
+    pub(super) async fn scan(
+        &mut self,
+        cursor: u64,
+        pattern: &[u8],
+        count: u32,
+    ) -> Result<Page, BrokerError> {
+        let mut command = redis::cmd("SCAN");
+        command.arg(cursor);
+        if pattern != b"*" {
+            command.arg("MATCH").arg(pattern);
+        }
+        let value = self.raw("scan", command.arg("COUNT").arg(count)).await?;
+        page(value).ok_or_else(|| self.out_of_step("SCAN"))
+    }
+
+    /// One page of each of several sets, in one pipeline. `None` where a key is no set or may not
+    /// be read.
+    pub(super) async fn sscan(
+        &mut self,
+        sets: &[(&[u8], u64)],
+        count: u32,
+    ) -> Result<Vec<Option<Page>>, BrokerError> {
+        let mut pipeline = Pipeline::with_capacity(sets.len());
+        for (key, cursor) in sets {
+            pipeline
+                .cmd("SSCAN")
+                .arg(*key)
+                .arg(*cursor)
+                .arg("COUNT")
+                .arg(count);
+        }
+        self.meter.count("sscan", sets.len() as u64);
+        self.allowance.set(BATCH_BYTES);
+        let results: Vec<RedisResult<Value>> = pipeline
+            .ignore_errors()
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|error| fault(&self.place, &error))?;
+        results
+            .into_iter()
+            .map(|result| match result {
+                Err(error) if is_redirect(&error) => Err(self.fault(&error)),
+                other => Ok(other.ok().and_then(page)),
+            })
+            .collect()
+    }
+
+    fn fault(&self, error: &redis::RedisError) -> BrokerError {
+        fault(&self.place, error)
+    }
+
+    fn out_of_step(&self, what: &str) -> BrokerError {
+        BrokerError::new(
+            ErrorKind::Protocol,
+            format!(
+                "{}: {what} was not answered as Redis answers it; is this a Redis?",
+                self.place
+            ),
+        )
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn page(value: Value) -> Option<Page> {
+    let (cursor, items): (Vec<u8>, Vec<Vec<u8>>) = redis::from_redis_value(value).ok()?;
+    let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
+    Some(Page { cursor, items })
+}
+
+// === impl Hello ===
+
+impl Hello {
+    fn from_fields(fields: &[Value]) -> Self {
+        let mut hello = Self::default();
+        for pair in fields.chunks(2) {
+            let [Value::BulkString(name), value] = pair else {
+                continue;
+            };
+            let text = match value {
+                Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
+                _ => None,
+            };
+            match name.as_slice() {
+                b"version" => hello.version = text,
+                b"role" => hello.role = text,
+                _ => {}
+            }
+        }
+        hello
+    }
+}

@@ -1,0 +1,313 @@
+//! The JSON API. Numbers are plain numbers at fixed paths; what is not known is `null`, with the
+//! reason beside it.
+
+use super::AppState;
+use super::problem::Problem;
+use crate::clock::{self, Now};
+use crate::layout::glob;
+use crate::model::{BrokerSnapshot, ErrorKind, Latency, QueueSnapshot, Timestamp};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Serialize)]
+pub(super) struct QueuesBody {
+    queues: Vec<QueueBody>,
+    /// Brokers whose queues are missing above, and why.
+    unavailable: Vec<Unavailable>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unavailable {
+    broker: String,
+    reason: String,
+}
+
+/// One queue.
+#[derive(Debug, Serialize)]
+pub(super) struct QueueBody {
+    broker: String,
+    system: &'static str,
+    queue: String,
+    jobs: JobsBody,
+    priorities: BTreeMap<String, u64>,
+    latency_seconds: Option<f64>,
+    latency_min_seconds: Option<f64>,
+    latency_max_seconds: Option<f64>,
+    /// Why `latency_seconds` is null.
+    latency_unknown_reason: Option<&'static str>,
+    source: &'static str,
+    oldest_job_timestamp_seconds: Option<f64>,
+    oldest_in_progress_timestamp_seconds: Option<f64>,
+    next_due_timestamp_seconds: Option<f64>,
+    enqueued_total: Option<u64>,
+    started_total: Option<u64>,
+    finished_total: Option<u64>,
+    failures_total: Option<u64>,
+    retries_total: Option<u64>,
+    redelivered_total: Option<u64>,
+    consumers: Option<u64>,
+    busy_workers: Option<u64>,
+    paused: Option<bool>,
+    /// When these numbers were read.
+    observed_timestamp_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct JobsBody {
+    ready: Option<u64>,
+    in_progress: Option<u64>,
+    scheduled: Option<u64>,
+    retry: Option<u64>,
+    deferred: Option<u64>,
+    failed: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct BrokersBody {
+    brokers: Vec<BrokerBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct BrokerBody {
+    broker: String,
+    kind: &'static str,
+    version: Option<String>,
+    up: bool,
+    /// Whether its queues may be shown as the present state.
+    fresh: bool,
+    last_success_timestamp_seconds: Option<f64>,
+    last_error: Option<ErrorBody>,
+    errors: BTreeMap<&'static str, u64>,
+    queues: Option<usize>,
+    queues_dropped: BTreeMap<&'static str, u64>,
+    poll_interval_seconds: f64,
+    stale_after_seconds: f64,
+    commands: BTreeMap<&'static str, u64>,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    kind: &'static str,
+    message: String,
+    timestamp_seconds: f64,
+}
+
+/// Globs; all given ones must match.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    broker: Option<String>,
+    system: Option<String>,
+    queue: Option<String>,
+}
+
+pub(super) async fn queues(
+    State(state): State<AppState>,
+    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<QueuesBody>, Problem> {
+    let Query(filter) = filter.map_err(|rejection| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Bad filter",
+            format!("{rejection}; the filters are broker, system and queue"),
+        )
+    })?;
+    let now = clock::now();
+    let snapshot = state.snapshot();
+    let mut body = QueuesBody {
+        queues: Vec::new(),
+        unavailable: Vec::new(),
+    };
+    for broker in snapshot.brokers.values() {
+        if !allows(filter.broker.as_deref(), &broker.name) {
+            continue;
+        }
+        if let Some(reason) = unavailable(broker, now) {
+            body.unavailable.push(Unavailable {
+                broker: broker.name.to_string(),
+                reason,
+            });
+            continue;
+        }
+        let wanted = broker.queues.iter().filter(|queue| {
+            allows(filter.system.as_deref(), queue.system.as_str())
+                && allows(filter.queue.as_deref(), &queue.queue)
+        });
+        body.queues
+            .extend(wanted.map(|queue| QueueBody::new(broker, queue)));
+    }
+    Ok(Json(body))
+}
+
+fn allows(glob: Option<&str>, text: &str) -> bool {
+    glob.is_none_or(|glob| glob::matches(glob.as_bytes(), text.as_bytes()))
+}
+
+pub(super) async fn queue(
+    State(state): State<AppState>,
+    Path((broker, system, queue)): Path<(String, String, String)>,
+) -> Result<Json<QueueBody>, Problem> {
+    let snapshot = state.snapshot();
+    let Some(found) = snapshot.brokers.get(broker.as_str()) else {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "No such broker",
+            format!("no broker is named {broker:?}; /api/v1/brokers lists them"),
+        ));
+    };
+    if let Some(reason) = unavailable(found, clock::now()) {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Broker not available",
+            reason,
+        ));
+    }
+    let is_it = |each: &&QueueSnapshot| each.system.as_str() == system && *each.queue == *queue;
+    found
+        .queues
+        .iter()
+        .find(is_it)
+        .map(|queue| Json(QueueBody::new(found, queue)))
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "No such queue",
+                format!(
+                    "broker {broker:?} has no {system} queue {queue:?}; /api/v1/queues lists them"
+                ),
+            )
+        })
+}
+
+pub(super) async fn brokers(State(state): State<AppState>) -> Json<BrokersBody> {
+    let now = clock::now();
+    let brokers = state
+        .snapshot()
+        .brokers
+        .values()
+        .map(|broker| BrokerBody::new(broker, now))
+        .collect();
+    Json(BrokersBody { brokers })
+}
+
+/// Why a broker's queues cannot be shown as the present state.
+fn unavailable(broker: &BrokerSnapshot, now: Now) -> Option<String> {
+    if broker.is_fresh(now) {
+        return None;
+    }
+    let since = match broker.last_success {
+        None => "never been polled with success".to_owned(),
+        Some(at) => {
+            let age = now.mono.saturating_duration_since(at.mono).as_secs();
+            format!("not been polled with success for {age} s")
+        }
+    };
+    let error = broker
+        .last_error
+        .as_ref()
+        .map_or(String::new(), |error| format!(": {}", error.message));
+    Some(format!("broker {} has {since}{error}", broker.name))
+}
+
+// === impl QueueBody ===
+
+impl QueueBody {
+    fn new(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> Self {
+        let secs = |at: Timestamp| at.as_secs_f64();
+        let (latency, min, max, since, reason) = match queue.latency {
+            Latency::Empty => (Some(0.0), Some(0.0), Some(0.0), None, None),
+            Latency::Unknown(reason) => (None, None, None, None, Some(reason.as_str())),
+            Latency::Known { age, since, .. } => (
+                Some(age.estimate.as_secs_f64()),
+                Some(age.min.as_secs_f64()),
+                age.max.map(|max| max.as_secs_f64()),
+                Some(secs(since)),
+                None,
+            ),
+        };
+        let (jobs, counters) = (queue.jobs, queue.counters);
+        Self {
+            broker: broker.name.to_string(),
+            system: queue.system.as_str(),
+            queue: queue.queue.to_string(),
+            jobs: JobsBody {
+                ready: jobs.ready,
+                in_progress: jobs.in_progress,
+                scheduled: jobs.scheduled,
+                retry: jobs.retry,
+                deferred: jobs.deferred,
+                failed: jobs.failed,
+            },
+            priorities: queue
+                .priorities
+                .iter()
+                .map(|(priority, jobs)| (priority.to_string(), *jobs))
+                .collect(),
+            latency_seconds: latency,
+            latency_min_seconds: min,
+            latency_max_seconds: max,
+            latency_unknown_reason: reason,
+            source: queue.source.as_str(),
+            oldest_job_timestamp_seconds: since,
+            oldest_in_progress_timestamp_seconds: queue.oldest_in_progress.map(secs),
+            next_due_timestamp_seconds: queue.next_due.map(secs),
+            enqueued_total: counters.enqueued,
+            started_total: counters.started,
+            finished_total: counters.finished,
+            failures_total: counters.failures,
+            retries_total: counters.retries,
+            redelivered_total: counters.redelivered,
+            consumers: queue.consumers,
+            busy_workers: queue.busy_workers,
+            paused: queue.paused,
+            observed_timestamp_seconds: broker.last_success.map(|at| secs(at.wall)),
+        }
+    }
+}
+
+// === impl BrokerBody ===
+
+impl BrokerBody {
+    fn new(broker: &BrokerSnapshot, now: Now) -> Self {
+        let fresh = broker.is_fresh(now);
+        Self {
+            broker: broker.name.to_string(),
+            kind: broker.kind.as_str(),
+            version: broker.version.as_deref().map(Into::into),
+            up: broker.is_up(now),
+            fresh,
+            last_success_timestamp_seconds: broker.last_success.map(|at| at.wall.as_secs_f64()),
+            last_error: broker.last_error.as_ref().map(|error| ErrorBody {
+                kind: error.kind.as_str(),
+                message: error.message.to_string(),
+                timestamp_seconds: error.at.as_secs_f64(),
+            }),
+            errors: ErrorKind::ALL
+                .into_iter()
+                .map(|kind| {
+                    (
+                        kind.as_str(),
+                        broker.errors.get(&kind).copied().unwrap_or(0),
+                    )
+                })
+                .collect(),
+            queues: fresh.then_some(broker.queues.len()),
+            queues_dropped: broker
+                .dropped
+                .iter()
+                .filter(|_| fresh)
+                .map(|(reason, count)| (reason.as_str(), *count))
+                .collect(),
+            poll_interval_seconds: broker.interval.as_secs_f64(),
+            stale_after_seconds: broker.stale_after.as_secs_f64(),
+            commands: broker.cost.commands.clone(),
+            bytes_sent: broker.cost.bytes_sent,
+            bytes_received: broker.cost.bytes_received,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The HTTP server: `/metrics`, the JSON API, health. Reads the latest snapshot; never a broker.
+
+mod api;
+mod exposition;
+mod health;
+mod index;
+mod problem;
+
+use crate::metrics::OwnMetrics;
+use crate::model::Snapshot;
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What every handler may use.
+#[derive(Clone)]
+pub struct AppState {
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    exposition: Arc<exposition::Exposition>,
+    ready: Arc<health::ReadyLatch>,
+}
+
+impl AppState {
+    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>, own: OwnMetrics) -> Self {
+        Self {
+            snapshot,
+            exposition: Arc::new(exposition::Exposition::new(own)),
+            ready: Arc::default(),
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+}
+
+/// All paths.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(index::index))
+        .route("/metrics", get(exposition::metrics))
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .route("/api/v1/queues", get(api::queues))
+        .route("/api/v1/queues/{broker}/{system}/{queue}", get(api::queue))
+        .route("/api/v1/brokers", get(api::brokers))
+        .fallback(problem::no_such_path)
+        .with_state(state)
+}
+
+/// Serves until cancelled, then lets the requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    cancelled: CancellationToken,
+) -> io::Result<()> {
+    // Without this the last segment of a large exposition waits for an acknowledgement.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router(state))
+        .with_graceful_shutdown(cancelled.cancelled_owned())
+        .await
+}

@@ -1,0 +1,329 @@
+//! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
+//! that holds a layout's conversations with it.
+
+use super::glob;
+use super::name;
+use super::redis::{
+    Bytes, KeyMeaning, Layout, Outcome, QueueRef, Read, Refusal, RefusalKind, Registry, Reply, Step,
+};
+use crate::config;
+use crate::model::{Observation, Timestamp};
+use base64::Engine as _;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A Redis of which only the options of the job systems matter.
+pub(crate) fn redis() -> config::Redis {
+    config::Redis {
+        topology: config::RedisTopology::Unix("/nowhere".into()),
+        username: None,
+        password: None,
+        db: 0,
+        tls: None,
+        celery: config::Celery::default(),
+        rq: config::Rq::default(),
+        list: config::List::default(),
+    }
+}
+
+/// Keys with their values.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Stored {
+    Text,
+    /// Only the elements near the ends may be known; `len` counts them all.
+    List {
+        len: usize,
+        head: Vec<Vec<u8>>,
+        tail: Vec<Vec<u8>>,
+    },
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(Vec<Vec<u8>>),
+    Zset(Vec<(Vec<u8>, f64)>),
+}
+
+impl Keyspace {
+    /// Reads the keys of one recorded case.
+    pub(crate) fn recorded(json: &str, case: &str) -> Self {
+        let file: Value = serde_json::from_str(json).unwrap();
+        let keys = file[case]
+            .as_object()
+            .unwrap_or_else(|| panic!("no case {case}"));
+        Self(
+            keys.iter()
+                .map(|(key, value)| (key.clone().into_bytes(), stored(value)))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn put(&mut self, key: &str, value: Stored) -> &mut Self {
+        self.0.insert(key.as_bytes().to_vec(), value);
+        self
+    }
+
+    pub(crate) fn list(&mut self, key: &str, elements: &[&str]) -> &mut Self {
+        let head: Vec<Vec<u8>> = elements.iter().map(|e| e.as_bytes().to_vec()).collect();
+        self.put(
+            key,
+            Stored::List {
+                len: head.len(),
+                tail: head.clone(),
+                head,
+            },
+        )
+    }
+
+    /// What a Redis with these keys answers.
+    pub(crate) fn answer(&self, read: &Read) -> Reply {
+        let stored = self.0.get(&**read.key());
+        match (read, stored) {
+            (Read::Type(_), None) => Reply::Bytes(b"none".to_vec()),
+            (Read::Type(_), Some(stored)) => Reply::Bytes(stored.kind().into()),
+            (Read::Exists(_), stored) => Reply::Int(stored.is_some().into()),
+            (Read::MemoryUsage(_), None) => Reply::Nil,
+            (Read::MemoryUsage(_), Some(_)) => Reply::Int(1000),
+            (Read::Llen(_), Some(Stored::List { len, .. })) => Reply::Int(*len as i64),
+            (Read::Lindex(_, index), Some(list @ Stored::List { .. })) => list.index(*index),
+            (Read::Lrange(_, from, to), Some(Stored::List { len, .. })) => {
+                let place = |i: i64| if i < 0 { i + *len as i64 } else { i };
+                let items = (place(*from).max(0)..=place(*to).min(*len as i64 - 1))
+                    .map(|index| stored.unwrap().index(index));
+                Reply::Array(items.collect())
+            }
+            (Read::Hlen(_), Some(Stored::Hash(hash))) => Reply::Int(hash.len() as i64),
+            (Read::Hget(_, field), Some(Stored::Hash(hash))) => bytes(hash.get(&**field)),
+            (Read::Hstrlen(_, field), Some(Stored::Hash(hash))) => {
+                Reply::Int(hash.get(&**field).map_or(0, Vec::len) as i64)
+            }
+            (Read::Hmget(_, fields), Some(Stored::Hash(hash))) => Reply::Array(
+                fields
+                    .iter()
+                    .map(|name| bytes(hash.get(name.as_bytes())))
+                    .collect(),
+            ),
+            (Read::Hmget(_, fields), None) => Reply::Array(vec![Reply::Nil; fields.len()]),
+            (Read::Scard(_), Some(Stored::Set(set))) => Reply::Int(set.len() as i64),
+            (Read::Smembers(_), Some(Stored::Set(set))) => {
+                Reply::Array(set.iter().map(|member| bytes(Some(member))).collect())
+            }
+            (Read::Zcard(_), Some(Stored::Zset(zset))) => Reply::Int(zset.len() as i64),
+            (Read::ZcountFrom(_, min), Some(Stored::Zset(zset))) => {
+                Reply::Int(zset.iter().filter(|(_, score)| score >= min).count() as i64)
+            }
+            (Read::Zrange(_, from, to), Some(Stored::Zset(zset))) => {
+                let range = zset
+                    .iter()
+                    .skip(*from as usize)
+                    .take((to - from + 1) as usize);
+                let pair = |(member, score): &(Vec<u8>, f64)| {
+                    [
+                        bytes(Some(member)),
+                        Reply::Bytes(score.to_string().into_bytes()),
+                    ]
+                };
+                Reply::Array(range.flat_map(pair).collect())
+            }
+            (Read::Lindex(..) | Read::Hget(..), None) => Reply::Nil,
+            (Read::Lrange(..) | Read::Smembers(_) | Read::Zrange(..), None) => {
+                Reply::Array(Vec::new())
+            }
+            (_, None) => Reply::Int(0),
+            (_, Some(_)) => Reply::Refused(Refusal {
+                kind: RefusalKind::WrongType,
+                message: "WRONGTYPE Operation against a key holding the wrong kind of value".into(),
+            }),
+        }
+    }
+
+    fn answers(&self, reads: &[Read]) -> Vec<Reply> {
+        reads.iter().map(|read| self.answer(read)).collect()
+    }
+
+    /// Finds the layout's queues and polls them, as the Redis source does.
+    pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
+        let queues = self.discover(layout);
+        let mut replies = Vec::new();
+        for round in 0.. {
+            assert!(round < 16, "the overview does not end");
+            let reads = layout.overview(round, replies, now);
+            if reads.is_empty() {
+                break;
+            }
+            replies = self.answers(&reads);
+        }
+        let mut probe = layout.probe(&queues, now);
+        let mut replies = Vec::new();
+        for _ in 0..16 {
+            match probe.step(replies) {
+                Step::Read(reads) => replies = self.answers(&reads),
+                Step::Done(outcomes) => {
+                    assert_eq!(outcomes.len(), queues.len());
+                    return outcomes;
+                }
+            }
+        }
+        panic!("the probe does not end");
+    }
+
+    /// The observations by queue, where every queue could be read.
+    pub(crate) fn observe(
+        &self,
+        layout: &mut dyn Layout,
+        now: Timestamp,
+    ) -> BTreeMap<String, Observation> {
+        self.poll(layout, now)
+            .into_iter()
+            .map(|outcome| match outcome {
+                Outcome::Observed(observation) => (observation.queue.to_string(), *observation),
+                Outcome::Unreadable(refusal) => panic!("unreadable: {refusal:?}"),
+            })
+            .collect()
+    }
+
+    fn discover(&self, layout: &mut dyn Layout) -> Vec<QueueRef> {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for registry in layout.registries() {
+            match registry {
+                Registry::Named(name) => names.push(name.to_vec()),
+                Registry::Set(key) => names.extend(self.members(layout, &key)),
+                Registry::Scan(pattern) => {
+                    for key in self.0.keys().filter(|key| glob::matches(&pattern, key)) {
+                        match layout.key(key) {
+                            KeyMeaning::Nothing => {}
+                            KeyMeaning::Set => names.extend(self.members(layout, key)),
+                            KeyMeaning::Queue { name, of_type } => {
+                                if self
+                                    .0
+                                    .get(key)
+                                    .is_some_and(|stored| stored.kind() == of_type)
+                                {
+                                    names.push(name);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+            .into_iter()
+            .map(|raw| QueueRef {
+                shown: name::shown(&raw).into(),
+                raw: Bytes::from(raw),
+            })
+            .collect()
+    }
+
+    fn members(&self, layout: &mut dyn Layout, key: &[u8]) -> Vec<Vec<u8>> {
+        match self.0.get(key) {
+            Some(Stored::Set(members)) => members
+                .iter()
+                .filter_map(|member| layout.member(key, member))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Stored {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::List { .. } => "list",
+            Self::Hash(_) => "hash",
+            Self::Set(_) => "set",
+            Self::Zset(_) => "zset",
+        }
+    }
+
+    fn index(&self, index: i64) -> Reply {
+        let Self::List { len, head, tail } = self else {
+            return Reply::Nil;
+        };
+        let from_head = if index < 0 {
+            index + *len as i64
+        } else {
+            index
+        };
+        let Ok(place) = usize::try_from(from_head) else {
+            return Reply::Nil;
+        };
+        if place >= *len {
+            return Reply::Nil;
+        }
+        let from_tail = (place + tail.len())
+            .checked_sub(*len)
+            .and_then(|place| tail.get(place));
+        bytes(head.get(place).or(from_tail).or(tail.last()))
+    }
+}
+
+fn bytes(value: Option<&Vec<u8>>) -> Reply {
+    value.map_or(Reply::Nil, |value| Reply::Bytes(value.clone()))
+}
+
+/// One key in the form of the recordings.
+fn stored(value: &Value) -> Stored {
+    let items = |name: &str| -> Vec<Vec<u8>> {
+        value[name]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(raw)
+            .collect()
+    };
+    match value["type"].as_str().unwrap() {
+        "list" => {
+            let last = (!value["lindex_-1"].is_null()).then(|| raw(&value["lindex_-1"]));
+            let head = items("lrange_0");
+            let len = value["llen"].as_u64().unwrap() as usize;
+            let tail = match last {
+                Some(last) => vec![last],
+                None if head.len() == len => head.clone(),
+                // Only the first few were recorded: the last of them stands for the others.
+                None => head.last().cloned().into_iter().collect(),
+            };
+            Stored::List { len, head, tail }
+        }
+        "hash" => {
+            let fields = value["fields"].as_object().unwrap();
+            Stored::Hash(
+                fields
+                    .iter()
+                    .map(|(k, v)| (k.clone().into_bytes(), raw(v)))
+                    .collect(),
+            )
+        }
+        "set" => Stored::Set(items("members")),
+        "zset" => Stored::Zset(
+            value["zrange_withscores"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|pair| {
+                    (
+                        raw(&pair[0]),
+                        String::from_utf8(raw(&pair[1])).unwrap().parse().unwrap(),
+                    )
+                })
+                .collect(),
+        ),
+        "string" => Stored::Text,
+        _ => Stored::Text,
+    }
+}
+
+/// A string, or the base64 of one that is no UTF-8.
+fn raw(value: &Value) -> Vec<u8> {
+    match value {
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Object(object) => base64::engine::general_purpose::STANDARD
+            .decode(object["base64"].as_str().unwrap())
+            .unwrap(),
+        other => other.to_string().into_bytes(),
+    }
+}

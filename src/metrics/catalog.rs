@@ -1,0 +1,127 @@
+//! Every metric that tailback exports: the one place for names, types, labels and help. The README's
+//! table is checked against it, and the encoder takes nothing else.
+
+/// What a metric is called and what it means.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MetricDef {
+    pub name: &'static str,
+    pub kind: MetricType,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricType {
+    Gauge,
+    Counter,
+    Histogram,
+}
+
+impl MetricType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const QUEUE: &[&str] = &["broker", "system", "queue"];
+const BROKER: &[&str] = &["broker"];
+
+/// Declares the metrics as constants and lists them all in [`CATALOG`].
+macro_rules! catalog {
+    ($($id:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
+        $(pub(super) const $id: MetricDef = MetricDef {
+            name: $name,
+            kind: MetricType::$kind,
+            labels: $labels,
+            help: $help,
+        };)*
+        /// Every metric, in the order of exposition.
+        pub static CATALOG: &[MetricDef] = &[$($id),*];
+    };
+}
+
+catalog! {
+    QUEUE_JOBS = Gauge "tailback_queue_jobs" &["broker", "system", "queue", "state"],
+        "Jobs by state; the states are disjoint, and one that the system cannot tell is absent.";
+    QUEUE_PRIORITY_JOBS = Gauge "tailback_queue_priority_jobs"
+        &["broker", "system", "queue", "priority"],
+        "Ready jobs by priority level.";
+    QUEUE_LATENCY = Gauge "tailback_queue_latency_seconds" QUEUE,
+        "Age of the oldest ready job as of the last poll; 0 when the queue is empty.";
+    QUEUE_LATENCY_MIN = Gauge "tailback_queue_latency_min_seconds" QUEUE,
+        "Hard lower bound of the latency.";
+    QUEUE_LATENCY_MAX = Gauge "tailback_queue_latency_max_seconds" QUEUE,
+        "Hard upper bound of the latency; absent where only a lower bound is known.";
+    QUEUE_OLDEST = Gauge "tailback_queue_oldest_job_timestamp_seconds" QUEUE,
+        "When the oldest ready job became claimable; absent when the queue is empty.";
+    QUEUE_OLDEST_IN_PROGRESS = Gauge "tailback_queue_oldest_in_progress_timestamp_seconds" QUEUE,
+        "When the longest-running job was started.";
+    QUEUE_NEXT_DUE = Gauge "tailback_queue_next_due_timestamp_seconds" QUEUE,
+        "When the earliest scheduled or retrying job is due; in the past, the scheduler has stopped.";
+    QUEUE_SOURCE = Gauge "tailback_queue_source_info" &["broker", "system", "queue", "source"],
+        "Where the latency comes from: message, broker or none.";
+    QUEUE_ENQUEUED = Counter "tailback_queue_enqueued_total" QUEUE, "Jobs that arrived.";
+    QUEUE_STARTED = Counter "tailback_queue_started_total" QUEUE,
+        "Jobs handed to a worker for the first time.";
+    QUEUE_FINISHED = Counter "tailback_queue_finished_total" QUEUE, "Jobs done.";
+    QUEUE_FAILURES = Counter "tailback_queue_failures_total" QUEUE, "Failed attempts.";
+    QUEUE_RETRIES = Counter "tailback_queue_retries_total" QUEUE, "Jobs put back to be tried again.";
+    QUEUE_REDELIVERED = Counter "tailback_queue_redelivered_total" QUEUE,
+        "Jobs handed out again after a worker gave them back or went away.";
+    QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,
+        "Consumers or workers attached to the queue.";
+    QUEUE_BUSY_WORKERS = Gauge "tailback_queue_busy_workers" QUEUE,
+        "Workers executing a job of the queue.";
+    QUEUE_PAUSED = Gauge "tailback_queue_paused" QUEUE, "1 if the job system has paused the queue.";
+    BROKER_UP = Gauge "tailback_broker_up" BROKER,
+        "1 if the last poll succeeded and is fresh; at 0 the broker's queues are absent once stale.";
+    BROKER_INFO = Gauge "tailback_broker_info" &["broker", "kind", "version"],
+        "The broker's kind and version.";
+    BROKER_LAST_SUCCESS = Gauge "tailback_broker_last_success_timestamp_seconds" BROKER,
+        "End of the last poll that succeeded.";
+    BROKER_QUEUES = Gauge "tailback_broker_queues" BROKER, "Queues exported.";
+    BROKER_DROPPED = Gauge "tailback_broker_queues_dropped" &["broker", "reason"],
+        "Queues discovered but not exported.";
+    BROKER_COMMANDS = Counter "tailback_broker_commands_total" &["broker", "command"],
+        "Commands and requests sent to the broker.";
+    BROKER_BYTES = Counter "tailback_broker_bytes_total" &["broker", "direction"],
+        "Bytes on the wire to (sent) and from (received) the broker.";
+    POLL_DURATION = Histogram "tailback_poll_duration_seconds" BROKER,
+        "How long polls took, failed ones included.";
+    POLL_INTERVAL = Gauge "tailback_poll_interval_seconds" BROKER,
+        "Interval in force; longer than configured when the broker is slow or down.";
+    POLL_ERRORS = Counter "tailback_poll_errors_total" &["broker", "kind"],
+        "Polls, or parts of them, that failed.";
+    BUILD_INFO = Gauge "tailback_build_info" &["version", "revision"],
+        "The version of tailback that answers.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_conventions() {
+        let names: HashSet<_> = CATALOG.iter().map(|def| def.name).collect();
+        assert_eq!(names.len(), CATALOG.len());
+        for def in CATALOG {
+            assert!(def.name.starts_with("tailback_"), "{}", def.name);
+            assert_eq!(
+                def.kind == MetricType::Counter,
+                def.name.ends_with("_total"),
+                "{}",
+                def.name
+            );
+            assert!(
+                def.help.ends_with('.') && !def.help.contains('\n'),
+                "{}",
+                def.name
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A snapshot as an exposition. What is not known, or not fresh, is left out.
+
+use super::catalog::*;
+use super::encode::{Encoder, Format, Value, label};
+use super::own::OwnMetrics;
+use crate::clock::Now;
+use crate::model::{
+    BrokerSnapshot, DropReason, JobState, Latency, QueueSnapshot, Snapshot, Timestamp,
+};
+use std::time::Duration;
+
+/// Bytes a series takes, about; only to reserve the room once.
+const SERIES: usize = 110;
+const SERIES_PER_QUEUE: usize = 11;
+
+/// The whole exposition as of `now`.
+pub fn render(snapshot: &Snapshot, own: &OwnMetrics, now: Now, format: Format) -> Vec<u8> {
+    let fresh: Vec<&BrokerSnapshot> = snapshot
+        .brokers
+        .values()
+        .map(std::convert::AsRef::as_ref)
+        .filter(|broker| broker.is_fresh(now))
+        .collect();
+    let queues: Vec<(String, &QueueSnapshot)> = fresh
+        .iter()
+        .flat_map(|broker| {
+            broker
+                .queues
+                .iter()
+                .map(|queue| (labels(broker, queue), queue))
+        })
+        .collect();
+    let mut encoder = Encoder::new(format, queues.len() * SERIES_PER_QUEUE * SERIES + 16 * 1024);
+    write_queues(&mut encoder, &queues);
+    write_brokers(&mut encoder, snapshot, now);
+    own.write(&mut encoder);
+    encoder.finish()
+}
+
+fn labels(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> String {
+    let mut labels = String::with_capacity(48 + broker.name.len() + queue.queue.len());
+    label(&mut labels, "broker", &broker.name);
+    label(&mut labels, "system", queue.system.as_str());
+    label(&mut labels, "queue", &queue.queue);
+    labels
+}
+
+type Queues<'a> = [(String, &'a QueueSnapshot)];
+
+fn write_queues(encoder: &mut Encoder, queues: &Queues<'_>) {
+    encoder.family(&QUEUE_JOBS);
+    for (labels, queue) in queues {
+        for state in JobState::ALL {
+            if let Some(jobs) = queue.jobs.get(state) {
+                let state = Some(("state", state.as_str()));
+                encoder.sample(QUEUE_JOBS.name, labels, state, Value::Int(jobs));
+            }
+        }
+    }
+    encoder.family(&QUEUE_PRIORITY_JOBS);
+    for (labels, queue) in queues {
+        for (priority, jobs) in &queue.priorities {
+            let mut buffer = itoa::Buffer::new();
+            let priority = Some(("priority", buffer.format(*priority)));
+            encoder.sample(
+                QUEUE_PRIORITY_JOBS.name,
+                labels,
+                priority,
+                Value::Int(*jobs),
+            );
+        }
+    }
+    each(encoder, queues, &QUEUE_LATENCY, |queue| {
+        latency(queue, |age| Some(age.estimate))
+    });
+    each(encoder, queues, &QUEUE_LATENCY_MIN, |queue| {
+        latency(queue, |age| Some(age.min))
+    });
+    each(encoder, queues, &QUEUE_LATENCY_MAX, |queue| {
+        latency(queue, |age| age.max)
+    });
+    each(encoder, queues, &QUEUE_OLDEST, |queue| {
+        match queue.latency {
+            Latency::Known { since, .. } => Some(time(since)),
+            _ => None,
+        }
+    });
+    each(encoder, queues, &QUEUE_OLDEST_IN_PROGRESS, |queue| {
+        queue.oldest_in_progress.map(time)
+    });
+    each(encoder, queues, &QUEUE_NEXT_DUE, |queue| {
+        queue.next_due.map(time)
+    });
+    encoder.family(&QUEUE_SOURCE);
+    for (labels, queue) in queues {
+        let source = Some(("source", queue.source.as_str()));
+        encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
+    }
+    let count = |count: Option<u64>| count.map(Value::Int);
+    each(encoder, queues, &QUEUE_ENQUEUED, |queue| {
+        count(queue.counters.enqueued)
+    });
+    each(encoder, queues, &QUEUE_STARTED, |queue| {
+        count(queue.counters.started)
+    });
+    each(encoder, queues, &QUEUE_FINISHED, |queue| {
+        count(queue.counters.finished)
+    });
+    each(encoder, queues, &QUEUE_FAILURES, |queue| {
+        count(queue.counters.failures)
+    });
+    each(encoder, queues, &QUEUE_RETRIES, |queue| {
+        count(queue.counters.retries)
+    });
+    each(encoder, queues, &QUEUE_REDELIVERED, |queue| {
+        count(queue.counters.redelivered)
+    });
+    each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
+        count(queue.consumers)
+    });
+    each(encoder, queues, &QUEUE_BUSY_WORKERS, |queue| {
+        count(queue.busy_workers)
+    });
+    each(encoder, queues, &QUEUE_PAUSED, |queue| {
+        queue.paused.map(|is| Value::Int(is.into()))
+    });
+}
+
+/// One family with at most one series a queue.
+fn each(
+    encoder: &mut Encoder,
+    queues: &Queues<'_>,
+    def: &MetricDef,
+    value: impl Fn(&QueueSnapshot) -> Option<Value>,
+) {
+    encoder.family(def);
+    for (labels, queue) in queues {
+        if let Some(value) = value(queue) {
+            encoder.sample(def.name, labels, None, value);
+        }
+    }
+}
+
+fn latency(
+    queue: &QueueSnapshot,
+    part: impl Fn(crate::model::Age) -> Option<Duration>,
+) -> Option<Value> {
+    match queue.latency {
+        Latency::Empty => Some(Value::Float(0.0)),
+        Latency::Known { age, .. } => part(age).map(|age| Value::Float(age.as_secs_f64())),
+        Latency::Unknown(_) => None,
+    }
+}
+
+fn time(at: Timestamp) -> Value {
+    Value::Float(at.as_secs_f64())
+}
+
+fn write_brokers(encoder: &mut Encoder, snapshot: &Snapshot, now: Now) {
+    let brokers: Vec<(String, &BrokerSnapshot)> = snapshot
+        .brokers
+        .values()
+        .map(|broker| {
+            let mut labels = String::new();
+            label(&mut labels, "broker", &broker.name);
+            (labels, broker.as_ref())
+        })
+        .collect();
+    let mut family =
+        |def: &MetricDef, each: &mut dyn FnMut(&mut Encoder, &str, &BrokerSnapshot)| {
+            encoder.family(def);
+            for (labels, broker) in &brokers {
+                each(encoder, labels, broker);
+            }
+        };
+    family(&BROKER_UP, &mut |encoder, labels, broker| {
+        let up = Value::Int(broker.is_up(now).into());
+        encoder.sample(BROKER_UP.name, labels, None, up);
+    });
+    family(&BROKER_INFO, &mut |encoder, labels, broker| {
+        let mut labels = labels.to_owned();
+        label(&mut labels, "kind", broker.kind.as_str());
+        label(
+            &mut labels,
+            "version",
+            broker.version.as_deref().unwrap_or("unknown"),
+        );
+        encoder.sample(BROKER_INFO.name, &labels, None, Value::Int(1));
+    });
+    family(&BROKER_LAST_SUCCESS, &mut |encoder, labels, broker| {
+        if let Some(at) = broker.last_success {
+            encoder.sample(BROKER_LAST_SUCCESS.name, labels, None, time(at.wall));
+        }
+    });
+    family(&BROKER_QUEUES, &mut |encoder, labels, broker| {
+        if broker.is_fresh(now) {
+            let queues = Value::Int(broker.queues.len() as u64);
+            encoder.sample(BROKER_QUEUES.name, labels, None, queues);
+        }
+    });
+    family(&BROKER_DROPPED, &mut |encoder, labels, broker| {
+        for reason in DropReason::ALL.into_iter().filter(|_| broker.is_fresh(now)) {
+            let dropped = broker.dropped.get(&reason).copied().unwrap_or(0);
+            let reason = Some(("reason", reason.as_str()));
+            encoder.sample(BROKER_DROPPED.name, labels, reason, Value::Int(dropped));
+        }
+    });
+    family(&BROKER_COMMANDS, &mut |encoder, labels, broker| {
+        for (command, times) in &broker.cost.commands {
+            let command = Some(("command", *command));
+            encoder.sample(BROKER_COMMANDS.name, labels, command, Value::Int(*times));
+        }
+    });
+    family(&BROKER_BYTES, &mut |encoder, labels, broker| {
+        let cost = &broker.cost;
+        for (direction, bytes) in [("sent", cost.bytes_sent), ("received", cost.bytes_received)] {
+            let direction = Some(("direction", direction));
+            encoder.sample(BROKER_BYTES.name, labels, direction, Value::Int(bytes));
+        }
+    });
+    family(&POLL_INTERVAL, &mut |encoder, labels, broker| {
+        let interval = Value::Float(broker.interval.as_secs_f64());
+        encoder.sample(POLL_INTERVAL.name, labels, None, interval);
+    });
+}
