@@ -15,4 +15,5 @@
 mod support;
 
 mod harness;
-mod rabbitmq;
+mod rabbitmq_live;
+mod redis_live;
