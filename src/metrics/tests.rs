@@ -209,7 +209,8 @@ proptest! {
         for line in text.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (id, value) = line.rsplit_once(' ').unwrap();
             prop_assert!(value.parse::<f64>().is_ok(), "{}", line);
-            prop_assert!(!id.contains('{') || id.ends_with('}'));
+            let closed = !id.contains('{') || id.ends_with('}');
+            prop_assert!(closed);
         }
     }
 }

@@ -54,6 +54,7 @@ pub struct BrokerSnapshot {
     pub errors: BTreeMap<ErrorKind, u64>,
     /// The interval in force.
     pub interval: Duration,
+    /// How long the last success counts: as configured, or two intervals if polls are stretched.
     pub stale_after: Duration,
     pub cost: Cost,
     pub dropped: BTreeMap<DropReason, u64>,
@@ -64,9 +65,8 @@ pub struct BrokerSnapshot {
 impl BrokerSnapshot {
     /// Whether the queues may be shown as the present state.
     pub fn is_fresh(&self, now: Now) -> bool {
-        self.last_success.is_some_and(|at| {
-            now.mono.saturating_duration_since(at.mono) <= self.stale_after.max(self.interval * 2)
-        })
+        self.last_success
+            .is_some_and(|at| now.mono.saturating_duration_since(at.mono) <= self.stale_after)
     }
 
     /// Whether the last poll succeeded and is fresh: `tailback_broker_up`.

@@ -40,6 +40,8 @@ pub struct PollFailure {
 #[derive(Debug)]
 pub struct BrokerState {
     snapshot: BrokerSnapshot,
+    /// As configured.
+    stale_after: Duration,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
 }
 
@@ -74,6 +76,7 @@ impl BrokerState {
                 dropped: BTreeMap::new(),
                 queues: Arc::default(),
             },
+            stale_after,
             queues: HashMap::new(),
         }
     }
@@ -105,6 +108,7 @@ impl BrokerState {
         }
         let mut dropped = success.dropped;
         self.snapshot.last_success = Some(at);
+        self.snapshot.stale_after = self.stale_after.max(self.snapshot.interval * 2);
         if success.version.is_some() {
             self.snapshot.version = success.version;
         }

@@ -50,18 +50,20 @@ impl<S: Source> Poller<S> {
         }
     }
 
-    /// Runs until cancelled, or until nobody takes the reports any more.
+    /// Runs until cancelled, also in the middle of a poll, or until nobody takes the reports.
     pub async fn run(mut self, cancelled: CancellationToken) {
+        cancelled.run_until_cancelled(self.poll_forever()).await;
+    }
+
+    async fn poll_forever(&mut self) {
         let started = clock::now().mono;
         // The first poll waits for the search, but not for ever: a large database takes a while.
-        let mut next_poll =
-            started + FIRST_SEARCH.min(self.config.interval.max(self.config.timeout));
+        let mut next_poll = started + FIRST_SEARCH.min(self.config.timeout);
         let mut next_search = started;
         loop {
             let searching_first = !self.source.discovered() && clock::now().mono < next_poll;
             tokio::select! {
                 biased;
-                () = cancelled.cancelled() => return,
                 () = tokio::time::sleep_until(next_poll) => {
                     let Some(rest) = self.poll().await else { return };
                     next_poll = clock::now().mono + rest;
