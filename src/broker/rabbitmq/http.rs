@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// No reply that we ask for is near this long: a page of 500 queues has about 100 kB.
-const MAX_BODY_BYTES: usize = 16 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// A client of one cluster's management API.
 pub(super) struct Client {
