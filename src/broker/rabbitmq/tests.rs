@@ -20,9 +20,7 @@ struct Node {
 }
 
 impl Node {
-    async fn start(
-        script: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static,
-    ) -> Self {
+    async fn start(script: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -37,7 +35,12 @@ impl Node {
 
     /// How often a path with this in it has been asked for.
     fn times(&self, part: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|path| path.contains(part)).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|path| path.contains(part))
+            .count()
     }
 }
 
@@ -50,11 +53,19 @@ async fn serve(stream: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec<String
                 return;
             }
         }
-        assert!(head.contains("authorization: Basic Z3Vlc3Q6aHVudGVyMg=="), "{head}");
+        assert!(
+            head.contains("authorization: Basic Z3Vlc3Q6aHVudGVyMg=="),
+            "{head}"
+        );
         let path = head.split(' ').nth(1).unwrap().to_owned();
         log.lock().unwrap().push(path.clone());
-        let Some((status, body)) = script(&path) else { return };
-        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let Some((status, body)) = script(&path) else {
+            return;
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
@@ -70,7 +81,9 @@ fn source(nodes: &[SocketAddr], keys: &str) -> RabbitMqSource {
     );
     let environment = Environment::from_pairs([("PW", "hunter2")]);
     let config = Config::from_toml(&text, "test.toml", &environment).unwrap();
-    let Endpoint::RabbitMq(endpoint) = &config.brokers[0].endpoint else { panic!("a RabbitMQ") };
+    let Endpoint::RabbitMq(endpoint) = &config.brokers[0].endpoint else {
+        panic!("a RabbitMQ")
+    };
     RabbitMqSource::new(&config.brokers[0], endpoint)
 }
 
@@ -78,7 +91,9 @@ fn source(nodes: &[SocketAddr], keys: &str) -> RabbitMqSource {
 fn page(names: &[&str], pages: usize, total: usize) -> String {
     let rows: Vec<String> = names
         .iter()
-        .map(|name| format!(r#"{{"name":"{name}","type":"classic","messages_ready":0,"consumers":0}}"#))
+        .map(|name| {
+            format!(r#"{{"name":"{name}","type":"classic","messages_ready":0,"consumers":0}}"#)
+        })
         .collect();
     let rows = rows.join(",");
     format!(r#"{{"items":[{rows}],"page_count":{pages},"filtered_count":{total}}}"#)
@@ -87,13 +102,21 @@ fn page(names: &[&str], pages: usize, total: usize) -> String {
 /// What every script answers to all but the list of queues.
 fn basics(path: &str) -> Option<(u16, String)> {
     if path.starts_with("/api/overview") {
-        return Some((200, r#"{"rabbitmq_version":"3.10.8","disable_stats":false}"#.to_owned()));
+        return Some((
+            200,
+            r#"{"rabbitmq_version":"3.10.8","disable_stats":false}"#.to_owned(),
+        ));
     }
-    path.starts_with("/api/exchanges/v?").then(|| (200, page(&[], 1, 0)))
+    path.starts_with("/api/exchanges/v?")
+        .then(|| (200, page(&[], 1, 0)))
 }
 
 fn names(success: &PollSuccess) -> Vec<&str> {
-    success.observations.iter().map(|seen| &*seen.queue).collect()
+    success
+        .observations
+        .iter()
+        .map(|seen| &*seen.queue)
+        .collect()
 }
 
 async fn failure(source: &mut RabbitMqSource) -> BrokerError {
@@ -277,7 +300,14 @@ async fn a_new_queue_is_judged_by_exchanges_as_new() {
             return Some((200, body));
         }
         *polls += 1;
-        Some((200, if *polls == 1 { page(&["a"], 1, 1) } else { page(&["a", "b"], 1, 2) }))
+        Some((
+            200,
+            if *polls == 1 {
+                page(&["a"], 1, 1)
+            } else {
+                page(&["a", "b"], 1, 2)
+            },
+        ))
     })
     .await;
     let mut source = source(&[node.address], "");
@@ -290,7 +320,10 @@ async fn a_new_queue_is_judged_by_exchanges_as_new() {
         .iter()
         .map(|seen| (seen.system.as_str(), seen.queue.to_string()))
         .collect();
-    assert_eq!(systems, [("rabbitmq", "a".to_owned()), ("celery", "b".to_owned())]);
+    assert_eq!(
+        systems,
+        [("rabbitmq", "a".to_owned()), ("celery", "b".to_owned())]
+    );
     source.poll().await.unwrap();
     assert_eq!(node.times("/api/exchanges"), 2);
 }

@@ -14,7 +14,11 @@ const PLAIN: &str = include_str!("../../../tests/fixtures/rabbitmq/plain.json");
 
 /// Rows as they were recorded.
 fn rows(list: &Value) -> Vec<QueueRow> {
-    list.as_array().unwrap().iter().map(|row| QueueRow::decode(row).unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| QueueRow::decode(row).unwrap())
+        .collect()
 }
 
 /// Observations by queue of one recorded case, as a source makes them.
@@ -30,15 +34,21 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
         queues: rows.iter().map(|row| row.name.clone()).collect(),
     };
     let config = config();
-    let layouts: Vec<Box<dyn Layout>> =
-        LAYOUTS.iter().filter_map(|row| Some(row.rabbitmq?(&config))).collect();
+    let layouts: Vec<Box<dyn Layout>> = LAYOUTS
+        .iter()
+        .filter_map(|row| Some(row.rabbitmq?(&config)))
+        .collect();
     let mut groups: BTreeMap<String, (usize, Vec<&QueueRow>)> = BTreeMap::new();
     for row in rows.iter().filter(|row| !is_internal(row)) {
-        let claim = |(at, layout): (usize, &Box<dyn Layout>)| Some((layout.claim(row, &vhost)?, at));
+        let claim =
+            |(at, layout): (usize, &Box<dyn Layout>)| Some((layout.claim(row, &vhost)?, at));
         let (name, at) = layouts.iter().enumerate().find_map(claim).unwrap();
         groups.entry(name).or_insert((at, Vec::new())).1.push(row);
     }
-    groups.into_iter().map(|(name, (at, rows))| (name, layouts[at].observe(&rows))).collect()
+    groups
+        .into_iter()
+        .map(|(name, (at, rows))| (name, layouts[at].observe(&rows)))
+        .collect()
 }
 
 fn config() -> crate::config::RabbitMq {
@@ -59,7 +69,11 @@ fn config() -> crate::config::RabbitMq {
 }
 
 fn depths(observation: &Observation) -> (Option<u64>, Option<u64>, Option<u64>) {
-    (observation.jobs.ready, observation.jobs.in_progress, observation.consumers)
+    (
+        observation.jobs.ready,
+        observation.jobs.in_progress,
+        observation.consumers,
+    )
 }
 
 #[test]
@@ -67,14 +81,22 @@ fn celerys_queues_are_found_with_and_without_a_worker() {
     for case in ["/running", "/worker_stopped"] {
         let seen = observe(CELERY_3, case);
         assert_eq!(seen.keys().collect::<Vec<_>>(), ["celery", "emails"]);
-        assert!(seen.values().all(|one| one.system == System::Celery), "{case}");
+        assert!(
+            seen.values().all(|one| one.system == System::Celery),
+            "{case}"
+        );
     }
     let running = &observe(CELERY_3, "/running")["celery"];
     assert_eq!(depths(running), (Some(7), Some(9), Some(1)));
     assert_eq!(running.head, Head::Unknown(Reason::NoTimestamp));
     let counters = running.counters;
     assert_eq!(
-        (counters.enqueued, counters.started, counters.finished, counters.redelivered),
+        (
+            counters.enqueued,
+            counters.started,
+            counters.finished,
+            counters.redelivered
+        ),
         (Some(21), Some(14), Some(5), Some(4))
     );
     let stopped = &observe(CELERY_3, "/worker_stopped")["celery"];
@@ -95,11 +117,20 @@ fn a_quorum_queue_that_is_not_reported_yet_is_unknown() {
 #[test]
 fn the_plain_list_of_4_x_decodes() {
     let seen = observe(CELERY_4, "/running");
-    assert_eq!(seen.keys().collect::<Vec<_>>(), ["celery", "celery_delayed", "emails"]);
+    assert_eq!(
+        seen.keys().collect::<Vec<_>>(),
+        ["celery", "celery_delayed", "emails"]
+    );
     assert_eq!(depths(&seen["celery"]), (Some(8), Some(8), Some(1)));
     assert_eq!(seen["emails"].counters.enqueued, Some(1));
     let nothing_scheduled = &seen["celery_delayed"];
-    assert_eq!(nothing_scheduled.jobs, Jobs { scheduled: Some(0), ..Jobs::default() });
+    assert_eq!(
+        nothing_scheduled.jobs,
+        Jobs {
+            scheduled: Some(0),
+            ..Jobs::default()
+        }
+    );
 }
 
 #[test]
@@ -107,7 +138,13 @@ fn native_delayed_delivery_is_one_queue_of_scheduled_jobs() {
     let seen = observe(CELERY_4, "/delayed");
     assert_eq!(seen.keys().collect::<Vec<_>>(), ["celery_delayed", "qq"]);
     let delayed = &seen["celery_delayed"];
-    assert_eq!(delayed.jobs, Jobs { scheduled: Some(2), ..Jobs::default() });
+    assert_eq!(
+        delayed.jobs,
+        Jobs {
+            scheduled: Some(2),
+            ..Jobs::default()
+        }
+    );
     assert_eq!(delayed.head, Head::Unknown(Reason::OnlyScheduledSeen));
     assert_eq!(delayed.counters.enqueued, None);
     assert_eq!(seen["qq"].jobs.ready, Some(2));
@@ -129,7 +166,10 @@ fn only_a_classic_queues_head_without_priorities_tells_a_time() {
         assert_eq!(seen["t.quorum"].head, Head::Unknown(Reason::NotReported));
     }
     let lazy = &observe(PLAIN, "/3.10.8 lazy")["lazy"];
-    assert_eq!((lazy.jobs.ready, lazy.head), (Some(4), Head::Unknown(Reason::NoTimestamp)));
+    assert_eq!(
+        (lazy.jobs.ready, lazy.head),
+        (Some(4), Head::Unknown(Reason::NoTimestamp))
+    );
 }
 
 #[test]
@@ -147,7 +187,11 @@ fn nothing_ready_is_empty_though_a_held_message_has_a_time() {
     for version in ["3.10.8", "4.0.5"] {
         let seen = observe(PLAIN, &format!("/{version}/all_unacknowledged"));
         for (queue, one) in seen {
-            assert_eq!((one.jobs.ready, one.head), (Some(0), Head::Empty), "{version} {queue}");
+            assert_eq!(
+                (one.jobs.ready, one.head),
+                (Some(0), Head::Empty),
+                "{version} {queue}"
+            );
         }
     }
 }
@@ -173,7 +217,9 @@ fn a_time_in_another_unit_is_the_same_time() {
         row.kind = super::Kind::Classic;
         (row.ready, row.unacknowledged, row.head_timestamp) = (Some(1), Some(0), Some(written));
         let plain = super::bind(&config());
-        let Head::Since { earliest, .. } = plain.observe(&[&row]).head else { panic!("{written}") };
+        let Head::Since { earliest, .. } = plain.observe(&[&row]).head else {
+            panic!("{written}")
+        };
         assert_eq!(earliest, Timestamp::from_micros(1_700_000_000_000_000));
     }
 }
