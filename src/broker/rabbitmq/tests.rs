@@ -353,3 +353,37 @@ async fn a_management_api_that_was_there_is_missed_for_a_while_before_amqp_stand
     *is_there.lock().unwrap() = true;
     assert_eq!(names(&source.poll().await.unwrap()), ["a"]);
 }
+
+/// lapin's threads of this process.
+#[cfg(target_os = "linux")]
+fn connection_threads() -> usize {
+    std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
+        .filter(|name| name.starts_with("lapin-io-loop"))
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_amqp_port_costs_its_time_limit_and_leaves_no_thread_behind() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "[brokers.r.rabbitmq]\nurl = \"amqp://{}\"\nmanagement = false\ndeclare = [\"a\"]\n\
+         timeout = \"100ms\"\ninterval = \"1s\"",
+        silent.local_addr().unwrap()
+    );
+    let config = Config::from_toml(&text, "test.toml", &Environment::default()).unwrap();
+    let Endpoint::RabbitMq(endpoint) = &config.brokers[0].endpoint else {
+        panic!("a RabbitMQ")
+    };
+    let mut source = RabbitMqSource::new(&config.brokers[0], endpoint);
+    assert_eq!(failure(&mut source).await.kind, ErrorKind::Timeout);
+    for _ in 0..100 {
+        if connection_threads() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{} threads are left", connection_threads());
+}

@@ -40,9 +40,11 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
         .collect();
     let mut groups: BTreeMap<String, (usize, Vec<&QueueRow>)> = BTreeMap::new();
     for row in rows.iter().filter(|row| !is_internal(row)) {
-        let claim =
-            |(at, layout): (usize, &Box<dyn Layout>)| Some((layout.claim(row, &vhost)?, at));
-        let (name, at) = layouts.iter().enumerate().find_map(claim).unwrap();
+        let (name, at) = layouts
+            .iter()
+            .enumerate()
+            .find_map(|(at, layout)| Some((layout.claim(row, &vhost)?, at)))
+            .unwrap();
         groups.entry(name).or_insert((at, Vec::new())).1.push(row);
     }
     groups
