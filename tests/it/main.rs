@@ -14,4 +14,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
+mod exposition;
 mod harness;
+mod outage;
+mod rabbitmq_live;
+mod redis_live;
+mod redis_transport;
