@@ -15,6 +15,7 @@
 mod support;
 
 mod cli;
+mod demo;
 mod exposition;
 mod harness;
 mod outage;

@@ -112,10 +112,13 @@ fn tls_with_our_own_authority() {
     // Without the authority nobody vouches for the server.
     let said = assert_fails(&config(&redis.url(), ""), "tls");
     assert!(said.contains("ca_file"), "{said}");
-    // A server that speaks no TLS.
+    // A server that speaks no TLS takes the handshake for an unfinished command and waits.
     let plain = Redis::start(RedisOptions::default());
     let url = plain.url().replace("redis://", "rediss://");
-    assert_fails(&config(&url, &tls_table(files, false)), "tls");
+    assert_fails(&config(&url, &tls_table(files, false)), "timeout");
+    // And a server that speaks nothing else.
+    let url = redis.url().replace("rediss://", "redis://");
+    assert_fails(&config(&url, ""), "connect");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_tailback");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_tailback");
 const READY: Duration = Duration::from_secs(20);
 
 /// A running `tailback run` on a free port.
