@@ -15,7 +15,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do I/O or know the time, which pure folders must do without.
-const IMPURE: &[&str] = &["tokio::net", "tokio::fs", "std::net::Tcp", "std::fs", "redis::", "hyper::", "lapin::"];
+const IMPURE: &[&str] = &[
+    "tokio::net",
+    "tokio::fs",
+    "std::net::Tcp",
+    "std::fs",
+    "redis::",
+    "hyper::",
+    "lapin::",
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -33,8 +41,15 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 /// The code of a file without its tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let text = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap()
+        .to_owned();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_test(path: &Path) -> bool {
@@ -51,10 +66,15 @@ fn src() -> PathBuf {
 #[test]
 fn every_folder_uses_only_what_its_arrow_allows() {
     for (folder, allowed) in ARROWS {
-        for path in sources(&src().join(folder)).into_iter().filter(|path| !is_test(path)) {
+        for path in sources(&src().join(folder))
+            .into_iter()
+            .filter(|path| !is_test(path))
+        {
             for part in code(&path).split("crate::").skip(1) {
-                let module: String =
-                    part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let module: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 // `pub(in crate::x)` and macros aside, a module name is all that can follow.
                 assert!(
                     module == *folder || allowed.contains(&module.as_str()) || module.is_empty(),
@@ -69,8 +89,14 @@ fn every_folder_uses_only_what_its_arrow_allows() {
 #[test]
 fn pure_folders_do_no_io() {
     for folder in ["model", "layout", "metrics"] {
-        for path in sources(&src().join(folder)).into_iter().filter(|path| !is_test(path)) {
-            let code = code(&path).replace("super::redis::", "").replace("layout::redis::", "").replace("celery::redis::", "");
+        for path in sources(&src().join(folder))
+            .into_iter()
+            .filter(|path| !is_test(path))
+        {
+            let code = code(&path)
+                .replace("super::redis::", "")
+                .replace("layout::redis::", "")
+                .replace("celery::redis::", "");
             for name in IMPURE {
                 assert!(!code.contains(name), "{} uses {name}", path.display());
             }
@@ -85,7 +111,11 @@ fn every_layout_file_has_a_row() {
     for entry in fs::read_dir(src().join("layout")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let bound = table.contains(&format!("{name}::bind")) || table.contains(&format!("{name}::redis::bind"));
-        assert!(bound || helpers.contains(&name.as_str()), "layout/{name} has no row in LAYOUTS");
+        let bound = table.contains(&format!("{name}::bind"))
+            || table.contains(&format!("{name}::redis::bind"));
+        assert!(
+            bound || helpers.contains(&name.as_str()),
+            "layout/{name} has no row in LAYOUTS"
+        );
     }
 }

@@ -5,6 +5,7 @@ use super::RqLayout;
 use crate::layout::celery::iso_time;
 use crate::layout::redis::{Outcome, Probe, QueueRef, Read, Refusal, Reply, Step, UNSTAMPED};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
+use std::sync::Arc;
 
 /// Ids at the head that are looked at: the first ones tell the order, the others are read when
 /// those have lost their jobs.
@@ -239,7 +240,7 @@ impl<'a> RqProbe<'a> {
             Err(refusal) => return Outcome::Unreadable(refusal.clone()),
         };
         let queue = state.queue;
-        let mut observation = Observation::new(System::Rq, queue.shown.clone(), UNSTAMPED);
+        let mut observation = Observation::new(System::Rq, Arc::clone(&queue.shown), UNSTAMPED);
         observation.jobs.ready = Some(counts.ready);
         observation.jobs.in_progress = Some(counts.wip + counts.intermediate);
         observation.jobs.scheduled = Some(counts.scheduled);
