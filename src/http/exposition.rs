@@ -4,14 +4,19 @@ use super::AppState;
 use crate::clock::{self, Now};
 use crate::metrics::{Format, OwnMetrics, render};
 use crate::model::Snapshot;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hyper::body::{Frame, SizeHint};
+use std::convert::Infallible;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -28,10 +33,11 @@ pub(super) struct Exposition {
 }
 
 struct Rendered {
-    snapshot: Arc<Snapshot>,
+    /// Weak, so that a rare scrape does not keep a world alive.
+    snapshot: Weak<Snapshot>,
     at: Now,
     form: Form,
-    body: Bytes,
+    pieces: Arc<[Bytes]>,
 }
 
 /// What a scraper wants.
@@ -39,6 +45,13 @@ struct Rendered {
 struct Form {
     format: Format,
     gzip: bool,
+}
+
+/// A body in pieces whose length is known.
+struct Pieces {
+    pieces: Arc<[Bytes]>,
+    next: usize,
+    left: u64,
 }
 
 impl Exposition {
@@ -49,41 +62,68 @@ impl Exposition {
         }
     }
 
-    async fn body(&self, snapshot: Arc<Snapshot>, form: Form) -> Bytes {
+    async fn pieces(&self, snapshot: Arc<Snapshot>, form: Form) -> Arc<[Bytes]> {
         let mut last = self.last.lock().await;
         let now = clock::now();
         if let Some(rendered) = last.as_ref()
-            && Arc::ptr_eq(&rendered.snapshot, &snapshot)
+            && std::ptr::eq(rendered.snapshot.as_ptr(), Arc::as_ptr(&snapshot))
             && rendered.form == form
             && now.mono.saturating_duration_since(rendered.at.mono) < REUSE
         {
-            return rendered.body.clone();
+            return Arc::clone(&rendered.pieces);
         }
         // Frees the last body before the next one is made.
         *last = None;
-        let (own, source) = (self.own.clone(), Arc::clone(&snapshot));
-        let rendering = tokio::task::spawn_blocking(move || {
-            let text = render(&source, &own, now, form.format);
-            if form.gzip { compress(&text) } else { text }
-        });
-        let body = Bytes::from(rendering.await.unwrap_or_default());
+        let own = self.own.clone();
+        let source = Arc::downgrade(&snapshot);
+        let rendering = tokio::task::spawn_blocking(move || pieces(&snapshot, &own, now, form));
+        let pieces: Arc<[Bytes]> = rendering.await.unwrap_or_default().into();
         *last = Some(Rendered {
-            snapshot,
+            snapshot: source,
             at: now,
             form,
-            body: body.clone(),
+            pieces: Arc::clone(&pieces),
         });
-        body
+        pieces
     }
 }
 
-fn compress(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), LEVEL);
-    // Writing to a vector cannot fail.
-    encoder
-        .write_all(text)
-        .and_then(|()| encoder.finish())
-        .unwrap_or_default()
+fn pieces(snapshot: &Snapshot, own: &OwnMetrics, now: Now, form: Form) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    if form.gzip {
+        let mut encoder = GzEncoder::new(Vec::new(), LEVEL);
+        render(snapshot, own, now, form.format, &mut |piece| {
+            // Writing to a vector cannot fail.
+            encoder.write_all(piece).ok();
+        });
+        pieces.extend(encoder.finish().map(Bytes::from));
+    } else {
+        render(snapshot, own, now, form.format, &mut |piece| {
+            pieces.push(Bytes::copy_from_slice(piece));
+        });
+    }
+    pieces
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(piece) = self.pieces.get(self.next).cloned() else {
+            return Poll::Ready(None);
+        };
+        self.next += 1;
+        self.left -= piece.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
 pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
@@ -95,7 +135,13 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
         },
         gzip: accepts(&headers, &header::ACCEPT_ENCODING, "gzip"),
     };
-    let body = state.exposition.body(state.snapshot(), form).await;
+    let pieces = state.exposition.pieces(state.snapshot(), form).await;
+    let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let body = Body::new(Pieces {
+        pieces,
+        next: 0,
+        left,
+    });
     let content_type = HeaderValue::from_static(form.format.content_type());
     let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
     if form.gzip {
@@ -152,17 +198,5 @@ mod tests {
                 "{value}"
             );
         }
-    }
-
-    #[test]
-    fn what_is_compressed_reads_back() {
-        let text = b"tailback_broker_up 1\n".repeat(1000);
-        let mut back = Vec::new();
-        std::io::Read::read_to_end(
-            &mut flate2::read::GzDecoder::new(&*compress(&text)),
-            &mut back,
-        )
-        .unwrap();
-        assert_eq!(back, text);
     }
 }

@@ -23,14 +23,19 @@ impl Format {
     }
 }
 
-/// A growing exposition.
-pub(super) struct Encoder {
+/// An exposition on its way out, in pieces: 100,000 series are 10 MB, which nobody needs to hold at
+/// once.
+pub(super) struct Encoder<'a> {
     out: Vec<u8>,
+    sink: &'a mut dyn FnMut(&[u8]),
     format: Format,
     /// The header of the family that is open; written with its first sample, so that a family
     /// without samples leaves no trace.
     header: String,
 }
+
+/// A piece is handed on when it has grown to this size.
+const PIECE: usize = 64 * 1024;
 
 /// A sample's value. Integers are written without a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,10 +64,11 @@ pub(super) fn label(out: &mut String, name: &str, value: &str) {
 
 // === impl Encoder ===
 
-impl Encoder {
-    pub(super) fn new(format: Format, capacity: usize) -> Self {
+impl<'a> Encoder<'a> {
+    pub(super) fn new(format: Format, sink: &'a mut dyn FnMut(&[u8])) -> Self {
         Self {
-            out: Vec::with_capacity(capacity),
+            out: Vec::with_capacity(PIECE + 4096),
+            sink,
             format,
             header: String::new(),
         }
@@ -145,13 +151,17 @@ impl Encoder {
             }
         }
         self.out.push(b'\n');
+        if self.out.len() >= PIECE {
+            (self.sink)(&self.out);
+            self.out.clear();
+        }
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) {
         if self.format == Format::OpenMetrics {
             self.out.extend_from_slice(b"# EOF\n");
         }
-        self.out
+        (self.sink)(&self.out);
     }
 }
 
@@ -170,11 +180,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_kind() {
-        let mut encoder = Encoder::new(Format::Text, 0);
+        let mut out = Vec::new();
+        let mut sink = |piece: &[u8]| out.extend_from_slice(piece);
+        let mut encoder = Encoder::new(Format::Text, &mut sink);
         encoder.sample("a", "", None, Value::Int(3));
         encoder.sample("b", "x=\"1\"", Some(("le", "30.0")), Value::Float(3.0));
         encoder.sample("c", "", Some(("le", "+Inf")), Value::Float(f64::INFINITY));
-        let text = String::from_utf8(encoder.finish()).unwrap();
+        encoder.finish();
+        let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
             "a 3\nb{x=\"1\",le=\"30.0\"} 3.0\nc{le=\"+Inf\"} +Inf\n"

@@ -76,14 +76,14 @@ impl OwnMetrics {
             .inc();
     }
 
-    pub(super) fn write(&self, encoder: &mut Encoder) {
+    pub(super) fn write(&self, encoder: &mut Encoder<'_>) {
         for family in self.registry.gather() {
             write_family(encoder, &family);
         }
     }
 }
 
-fn write_family(encoder: &mut Encoder, family: &MetricFamily) {
+fn write_family(encoder: &mut Encoder<'_>, family: &MetricFamily) {
     use prometheus::proto::MetricType as Proto;
     let kind = match family.get_field_type() {
         Proto::COUNTER => MetricType::Counter,
@@ -118,7 +118,7 @@ fn write_family(encoder: &mut Encoder, family: &MetricFamily) {
     }
 }
 
-fn write_histogram(encoder: &mut Encoder, name: &str, labels: &str, metric: &Metric) {
+fn write_histogram(encoder: &mut Encoder<'_>, name: &str, labels: &str, metric: &Metric) {
     let histogram = metric.get_histogram();
     let bucket = format!("{name}_bucket");
     let mut buffer = ryu::Buffer::new();

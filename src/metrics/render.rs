@@ -9,12 +9,14 @@ use crate::model::{
 };
 use std::time::Duration;
 
-/// Bytes a series takes, about; only to reserve the room once.
-const SERIES: usize = 110;
-const SERIES_PER_QUEUE: usize = 11;
-
-/// The whole exposition as of `now`.
-pub fn render(snapshot: &Snapshot, own: &OwnMetrics, now: Now, format: Format) -> Vec<u8> {
+/// The whole exposition as of `now`, piece by piece.
+pub fn render(
+    snapshot: &Snapshot,
+    own: &OwnMetrics,
+    now: Now,
+    format: Format,
+    sink: &mut dyn FnMut(&[u8]),
+) {
     let fresh: Vec<&BrokerSnapshot> = snapshot
         .brokers
         .values()
@@ -30,11 +32,11 @@ pub fn render(snapshot: &Snapshot, own: &OwnMetrics, now: Now, format: Format) -
                 .map(|queue| (labels(broker, queue), queue))
         })
         .collect();
-    let mut encoder = Encoder::new(format, queues.len() * SERIES_PER_QUEUE * SERIES + 16 * 1024);
+    let mut encoder = Encoder::new(format, sink);
     write_queues(&mut encoder, &queues);
     write_brokers(&mut encoder, snapshot, now);
     own.write(&mut encoder);
-    encoder.finish()
+    encoder.finish();
 }
 
 fn labels(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> String {
@@ -47,7 +49,7 @@ fn labels(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> String {
 
 type Queues<'a> = [(String, &'a QueueSnapshot)];
 
-fn write_queues(encoder: &mut Encoder, queues: &Queues<'_>) {
+fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     encoder.family(&QUEUE_JOBS);
     for (labels, queue) in queues {
         for state in JobState::ALL {
@@ -128,7 +130,7 @@ fn write_queues(encoder: &mut Encoder, queues: &Queues<'_>) {
 
 /// One family with at most one series a queue.
 fn each(
-    encoder: &mut Encoder,
+    encoder: &mut Encoder<'_>,
     queues: &Queues<'_>,
     def: &MetricDef,
     value: impl Fn(&QueueSnapshot) -> Option<Value>,
@@ -156,7 +158,7 @@ fn time(at: Timestamp) -> Value {
     Value::Float(at.as_secs_f64())
 }
 
-fn write_brokers(encoder: &mut Encoder, snapshot: &Snapshot, now: Now) {
+fn write_brokers(encoder: &mut Encoder<'_>, snapshot: &Snapshot, now: Now) {
     let brokers: Vec<(String, &BrokerSnapshot)> = snapshot
         .brokers
         .values()
@@ -167,7 +169,7 @@ fn write_brokers(encoder: &mut Encoder, snapshot: &Snapshot, now: Now) {
         })
         .collect();
     let mut family =
-        |def: &MetricDef, each: &mut dyn FnMut(&mut Encoder, &str, &BrokerSnapshot)| {
+        |def: &MetricDef, each: &mut dyn FnMut(&mut Encoder<'_>, &str, &BrokerSnapshot)| {
             encoder.family(def);
             for (labels, broker) in &brokers {
                 each(encoder, labels, broker);

@@ -120,7 +120,11 @@ fn text(snapshot: &Snapshot, now: Now, format: Format) -> String {
     let own = OwnMetrics::new("1.2.3", "abc", ["main", "rabbit"]).unwrap();
     own.poll_took("main", Duration::from_millis(3));
     own.poll_error("rabbit", ErrorKind::Connect);
-    String::from_utf8(render(snapshot, &own, now, format)).unwrap()
+    let mut out = Vec::new();
+    render(snapshot, &own, now, format, &mut |piece| {
+        out.extend_from_slice(piece)
+    });
+    String::from_utf8(out).unwrap()
 }
 
 /// Without what differs from run to run.

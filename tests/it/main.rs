@@ -18,6 +18,8 @@ mod cli;
 mod demo;
 mod exposition;
 mod harness;
+mod layering;
 mod outage;
+mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
