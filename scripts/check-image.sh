@@ -15,7 +15,7 @@ pids=()
 cleanup() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait
-    rm -rf "$root"
+    rm -rf "$root" "$root.log" "$root.metrics"
 }
 trap cleanup EXIT
 
@@ -68,9 +68,7 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 grep -q 'queue="mail",state="ready"} 1$' "$root.metrics" || fail "does not see the queue"
-rm -f "$root.metrics"
 
 kill -TERM "$tailback"
 wait "$tailback" || fail "did not stop well at SIGTERM"
-rm -f "$root.log"
 echo "check-image: ok, $(stat -c %s "$binary") bytes, alone in a read-only root as user 65532"
