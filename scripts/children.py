@@ -84,15 +84,56 @@ class Children:
                 raise SystemExit(f"{child.name} did not start:\n{self.log(child)}")
             time.sleep(0.02)
 
-    def redis(self, *options):
+    def redis(self, *options, name="redis"):
         """Starts an empty Redis that writes nothing to disk. Returns it and its port."""
         port = free_port()
         server = self.start(
-            "redis", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+            name, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
             "--dir", self.folder, *options,
         )  # fmt: skip
         self.wait_ready(server, lambda: listens(port))
         return server, port
+
+    def rabbitmq(self):
+        """Starts a RabbitMQ node with its management API. Returns the two ports."""
+        script = next(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
+        amqp, management, dist, epmd = (free_port() for _ in range(4))
+        home = self.folder / "rabbitmq"
+        home.mkdir()
+        (home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\n"
+            f"management.tcp.port = {management}\nlog.file = false\nlog.console = true\n"
+            "disk_free_limit.absolute = 10MB\n"
+        )
+        (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        mapper = self.start("epmd", "epmd", "-port", epmd, "-address", "127.0.0.1")
+        self.wait_ready(mapper, lambda: listens(epmd))
+        folders = {
+            name: str(home)
+            for name in (
+                "HOME",
+                "RABBITMQ_MNESIA_BASE",
+                "RABBITMQ_LOG_BASE",
+                "RABBITMQ_SCHEMA_DIR",
+                "RABBITMQ_GENERATED_CONFIG_DIR",
+            )
+        }
+        node = self.start(
+            "rabbitmq",
+            script,
+            **folders,
+            RABBITMQ_PLUGINS_EXPAND_DIR=str(home / "plugins"),
+            RABBITMQ_NODENAME=f"bench-{amqp}@localhost",
+            RABBITMQ_DIST_PORT=str(dist),
+            ERL_EPMD_PORT=str(epmd),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_CONF_ENV_FILE="/dev/null",
+            RABBITMQ_CONFIG_FILE=str(home / "rabbitmq.conf"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(home / "enabled_plugins"),
+            RABBITMQ_PID_FILE=str(home / "pid"),
+        )
+        self.wait_ready(node, lambda: "completed with" in self.log(node), 90)
+        return amqp, management
 
 
 def listens(port):
