@@ -302,6 +302,24 @@ fn rq_counts_are_what_rq_counts(rq: Rq, version: &str) {
 }
 
 #[test]
+fn rq_2_and_3_in_one_queue() {
+    let redis = redis();
+    let url = redis.url();
+    let oldest = Rq::V2.client(&url, &["send", "mail", "2"]);
+    Rq::V3.client(&url, &["send", "mail", "3"]);
+    let tailback = Tailback::start_config(&quick(&url));
+    let metrics = tailback.wait_jobs("rq", "mail", "ready", 5);
+    assert_same_time(
+        queue(
+            &metrics,
+            "tailback_queue_oldest_job_timestamp_seconds",
+            "mail",
+        ),
+        &oldest,
+    );
+}
+
+#[test]
 fn rq_ids_without_jobs_do_not_hide_the_oldest() {
     let redis = redis();
     let url = redis.url();
