@@ -20,6 +20,7 @@ mod exposition;
 mod harness;
 mod layering;
 mod outage;
+mod prometheus;
 mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;

@@ -117,20 +117,29 @@ impl Node {
             counts
                 .into_iter()
                 .for_each(|(name, times)| self.meter.count(name, times));
-            self.allowance.set(BATCH_BYTES);
-            let results: Vec<RedisResult<Value>> = pipeline
-                .ignore_errors()
-                .query_async(&mut self.connection)
-                .await
-                .map_err(|error| fault(&self.place, &error))?;
-            if results.len() != batch.len() {
-                return Err(self.out_of_step("a pipeline"));
-            }
-            for result in results {
+            for result in self.send(&mut pipeline).await? {
                 replies.push(command::reply(result).map_err(|error| self.fault(&error))?);
             }
         }
         Ok(replies)
+    }
+
+    /// Sends a pipeline; each command has an outcome of its own.
+    async fn send(
+        &mut self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<RedisResult<Value>>, BrokerError> {
+        self.allowance.set(BATCH_BYTES);
+        let results: Vec<RedisResult<Value>> = pipeline
+            .ignore_errors()
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|error| self.fault(&error))?;
+        if results.len() == pipeline.len() {
+            Ok(results)
+        } else {
+            Err(self.out_of_step("a pipeline"))
+        }
     }
 
     /// Sends one command of the connection's own needs.
@@ -198,13 +207,8 @@ impl Node {
                 .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
-        self.allowance.set(BATCH_BYTES);
-        let results: Vec<RedisResult<Value>> = pipeline
-            .ignore_errors()
-            .query_async(&mut self.connection)
-            .await
-            .map_err(|error| fault(&self.place, &error))?;
-        results
+        self.send(&mut pipeline)
+            .await?
             .into_iter()
             .map(|result| match result {
                 Err(error) if is_redirect(&error) => Err(self.fault(&error)),
