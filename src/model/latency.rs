@@ -11,6 +11,8 @@ pub enum LatencySource {
     Message,
     /// A time that the broker keeps for the job.
     Broker,
+    /// Inferred from how many jobs arrive and leave.
+    Flow,
     /// Nothing that tells it.
     None,
 }
@@ -20,6 +22,7 @@ impl LatencySource {
         match self {
             Self::Message => "message",
             Self::Broker => "broker",
+            Self::Flow => "flow",
             Self::None => "none",
         }
     }
