@@ -64,6 +64,8 @@ pub enum Reason {
     OnlyScheduledSeen,
     /// The broker has not reported the number of waiting jobs yet.
     NotReported,
+    /// Neither time nor position of the head can be read.
+    PositionsNotReadable,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -77,6 +79,10 @@ impl Reason {
             Self::Undecodable => "the oldest job is not in the job system's format",
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
+            Self::PositionsNotReadable => {
+                "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
+                 the rights llen, lindex, lpos, multi and exec"
+            }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"
             }

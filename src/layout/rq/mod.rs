@@ -76,7 +76,11 @@ impl Layout for RqLayout {
         self.complaint.clone().into_iter().collect()
     }
 
-    fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a> {
+    fn probe<'a>(
+        &'a mut self,
+        queues: &'a [QueueRef],
+        now: Timestamp,
+    ) -> Box<dyn Probe + Send + 'a> {
         Box::new(RqProbe {
             layout: self,
             now,
