@@ -11,6 +11,8 @@ pub enum LatencySource {
     Message,
     /// A time that the broker keeps for the job.
     Broker,
+    /// Inferred from how many jobs arrive and leave.
+    Flow,
     /// Nothing that tells it.
     None,
 }
@@ -20,6 +22,7 @@ impl LatencySource {
         match self {
             Self::Message => "message",
             Self::Broker => "broker",
+            Self::Flow => "flow",
             Self::None => "none",
         }
     }
@@ -61,6 +64,8 @@ pub enum Reason {
     OnlyScheduledSeen,
     /// The broker has not reported the number of waiting jobs yet.
     NotReported,
+    /// Neither time nor position of the head can be read.
+    PositionsNotReadable,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -74,6 +79,10 @@ impl Reason {
             Self::Undecodable => "the oldest job is not in the job system's format",
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
+            Self::PositionsNotReadable => {
+                "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
+                 the rights llen, lindex, lpos, multi and exec"
+            }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"
             }

@@ -2,6 +2,7 @@
 //! tell is `None`: unknown is not zero.
 
 use super::Timestamp;
+use super::flow::FlowSample;
 use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ pub struct Observation {
     pub paused: Option<bool>,
     /// Totals as the broker or job system counts them; they may fall back when it restarts.
     pub counters: Counters,
+    /// Positions or counts, from which the flow model infers what `head` and `counters` do not say.
+    pub flow: Option<FlowSample>,
 }
 
 impl Observation {
@@ -68,6 +71,7 @@ impl Observation {
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
+            flow: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
 //! together.
 
+use super::flow::FlowView;
 use super::latency::LatencySource;
 use super::observation::{Counters, Jobs};
 use super::{DropReason, ErrorKind, Latency, System, Timestamp};
@@ -108,4 +109,6 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// Waits and forecasts; absent where the flow of the queue is not observed.
+    pub flow: Option<Arc<FlowView>>,
 }

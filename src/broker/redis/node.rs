@@ -1,6 +1,6 @@
 //! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
 
-use super::command::{self, command, fault, is_redirect};
+use super::command::{self, commands, fault, is_redirect, width};
 use super::guard::{Allowance, Guard};
 use crate::broker::BrokerError;
 use crate::broker::wire::{Meter, Stream};
@@ -106,19 +106,24 @@ impl Node {
     /// One reply a read, in their order.
     pub(super) async fn execute(&mut self, reads: &[&Read]) -> Result<Vec<Reply>, BrokerError> {
         let mut replies = Vec::with_capacity(reads.len());
-        for batch in reads.chunks(BATCH) {
+        let mut rest = reads;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_len(rest));
+            rest = after;
             let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
             let mut pipeline = Pipeline::with_capacity(batch.len());
-            for read in batch {
-                let (name, command) = command(read);
+            for (name, command) in batch.iter().flat_map(|read| commands(read)) {
                 *counts.entry(name).or_default() += 1;
                 pipeline.add_command(command);
             }
             counts
                 .into_iter()
                 .for_each(|(name, times)| self.meter.count(name, times));
-            for result in self.send(&mut pipeline).await? {
-                replies.push(command::reply(result).map_err(|error| self.fault(&error))?);
+            let mut results = self.send(&mut pipeline).await?.into_iter();
+            for read in batch {
+                let own: Vec<_> = results.by_ref().take(width(read)).collect();
+                let reply = command::reply(read, own.into_iter());
+                replies.push(reply.map_err(|error| self.fault(&error))?);
             }
         }
         Ok(replies)
@@ -236,6 +241,16 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// How many of the reads go into the next pipeline: at least one, and one is never split.
+fn batch_len(reads: &[&Read]) -> usize {
+    let mut commands = 0;
+    let fits = reads.iter().take_while(|read| {
+        commands += width(read);
+        commands <= BATCH
+    });
+    fits.count().max(1)
 }
 
 fn page(value: Value) -> Option<Page> {
