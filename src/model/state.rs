@@ -169,7 +169,10 @@ impl QueueMemory {
         self.seen = poll;
         let latency = match &observation.flow {
             None => Latency::from_head(observation.head, observation.window),
-            Some(sample) => self.flow.apply(sample, observation.window, wait_buckets),
+            Some(sample) => self
+                .flow
+                .apply(sample, observation.window, wait_buckets)
+                .or_unknown(observation.head),
         };
         let flow = self.flow.view();
         if let Some(flow) = &flow {
