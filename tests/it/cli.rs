@@ -104,14 +104,17 @@ fn check_tells_what_it_finds() {
     let (code, said) = code(&["check", &redis.url()]);
     assert_eq!(code, Some(0), "{said}");
     let row = |queue: &str| {
-        let row = said.lines().find(|line| line.ends_with(queue));
-        let row = row.unwrap_or_else(|| panic!("no {queue}: {said}"));
-        row.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        let cells = |line: &str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let mut rows = said.lines().map(cells);
+        rows.find(|cells| cells.get(1).is_some_and(|name| name == queue))
+            .unwrap_or_else(|| panic!("no {queue}: {said}"))
     };
-    assert_eq!(row("emails")[..2], ["celery", "3"]);
-    assert_eq!(row("mail")[..2], ["rq", "2"]);
+    assert_eq!(row("emails")[..3], ["celery", "emails", "3"]);
+    assert_eq!(row("mail")[..3], ["rq", "mail", "2"]);
     assert!(row("mail").contains(&"message".to_owned()));
 }
 
