@@ -42,7 +42,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text
-        .split("#[cfg(test)]\nmod tests {")
+        .split("#[cfg(test)]\n")
         .next()
         .unwrap()
         .to_owned();
