@@ -41,11 +41,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 /// The code of a file without its tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text
-        .split("#[cfg(test)]\n")
-        .next()
-        .unwrap()
-        .to_owned();
+    let text = text.split("#[cfg(test)]\n").next().unwrap().to_owned();
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
