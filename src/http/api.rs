@@ -4,7 +4,9 @@
 use super::AppState;
 use super::problem::Problem;
 use crate::clock::{self, Now};
-use crate::model::{BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Timestamp, Waits};
+use crate::model::{
+    BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -33,6 +35,8 @@ pub(super) struct QueueBody {
     system: &'static str,
     queue: String,
     jobs: JobsBody,
+    /// Why a state is null that the system can tell elsewhere.
+    jobs_unknown_reason: Option<&'static str>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
@@ -298,6 +302,7 @@ impl QueueBody {
                 deferred: jobs.deferred,
                 failed: jobs.failed,
             },
+            jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
             priorities: queue
                 .priorities
                 .iter()

@@ -58,10 +58,16 @@ pub enum Reason {
     NotWatchedYet,
     /// The ids at the head name jobs that no longer exist.
     HeadMissing,
+    /// The broker refused to show the head.
+    NotPermitted,
     /// The head is larger than `max_payload_bytes`, so it was not fetched.
     PayloadTooLarge,
     /// The head is not what the job system writes.
     Undecodable,
+    /// More messages are unacknowledged than are attributed to their queues.
+    TooManyUnacknowledged,
+    /// An unacknowledged message could not be attributed to its queue.
+    UnacknowledgedUnreadable,
     /// All jobs looked at are due later; there may be waiting ones behind them.
     OnlyScheduledSeen,
     /// The broker has not reported the number of waiting jobs yet.
@@ -80,8 +86,15 @@ impl Reason {
                 "the oldest job was there before tailback had seen the queue, and has no time of its own"
             }
             Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
+            Self::NotPermitted => "the broker does not let tailback read the oldest job",
             Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
             Self::Undecodable => "the oldest job is not in the job system's format",
+            Self::TooManyUnacknowledged => {
+                "more messages are unacknowledged than celery.unacked_limit"
+            }
+            Self::UnacknowledgedUnreadable => {
+                "an unacknowledged message could not be attributed to its queue"
+            }
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
             Self::PositionsNotReadable => {

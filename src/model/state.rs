@@ -195,6 +195,7 @@ impl QueueMemory {
             system: observation.system,
             queue: observation.queue,
             jobs: observation.jobs,
+            jobs_unknown: observation.jobs_unknown,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),

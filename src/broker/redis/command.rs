@@ -141,7 +141,7 @@ fn plain(value: Value) -> Reply {
 }
 
 /// A refusal of a single read; `Err` where the error concerns the whole connection.
-fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
+pub(super) fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
     let kind = match error.code() {
         Some("NOPERM") => RefusalKind::NotPermitted,
         Some("WRONGTYPE") => RefusalKind::WrongType,
@@ -198,9 +198,4 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
         _ => (ErrorKind::Protocol, "Redis answered what was not expected"),
     };
     BrokerError::new(kind, format!("{place}: {words} ({advice})"))
-}
-
-/// Whether the answer says that keys live on another node than we thought.
-pub(super) fn is_redirect(error: &RedisError) -> bool {
-    matches!(error.code(), Some("MOVED" | "ASK"))
 }

@@ -7,6 +7,7 @@ mod connect;
 mod discovery;
 mod guard;
 mod node;
+mod quarantine;
 mod session;
 
 use super::wire::Meter;
@@ -21,8 +22,9 @@ use crate::model::{
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
+use quarantine::Quarantine;
 use session::Session;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Queues in one conversation: one round trip for each kind of read of so many.
@@ -42,6 +44,7 @@ pub struct RedisSource {
     catalogue: Catalogue,
     discovery: Discovery,
     session: Option<Session>,
+    quarantine: Arc<Mutex<Quarantine>>,
 }
 
 /// The broker's clock as seen from ours, with the doubt that the round trip leaves.
@@ -72,6 +75,7 @@ impl RedisSource {
             catalogue: Catalogue::new(broker, redis),
             discovery: Discovery::default(),
             session: None,
+            quarantine: Arc::default(),
         }
     }
 
@@ -85,6 +89,7 @@ impl RedisSource {
                     config: &self.config,
                     max_payload: self.max_payload,
                     meter: &self.meter,
+                    quarantine: &self.quarantine,
                 };
                 connector.connect().await
             }
@@ -94,7 +99,10 @@ impl RedisSource {
     async fn poll_with(&mut self, session: &mut Session) -> Result<PollSuccess, BrokerError> {
         let clock = BrokerClock::read(session).await?;
         let (polled, over_limit) = self.catalogue.polled();
-        let mut harvest = Harvest::default();
+        let mut harvest = Harvest {
+            faults: self.discovery.complaints.clone(),
+            ..Harvest::default()
+        };
         for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
             if queues.is_empty() {
                 continue;
@@ -260,20 +268,25 @@ impl Harvest {
         outcome: Outcome,
         (window, span): (Window, Span),
     ) {
-        match outcome {
-            Outcome::Observed(mut observation) => {
-                observation.window = window;
-                if let Some(flow) = &mut observation.flow {
-                    flow.span = span;
-                }
-                self.observations.push(*observation);
-            }
+        let (observation, refusal) = match outcome {
+            Outcome::Observed(observation) => (Some(observation), None),
+            Outcome::Partly(observation, refusal) => (Some(observation), Some(refusal)),
             Outcome::Unreadable(refusal) => {
                 self.unreadable += 1;
-                if self.faults.len() < MAX_FAULTS {
-                    self.faults.push(explain(system, queue, &refusal));
-                }
+                (None, Some(refusal))
             }
+        };
+        if let Some(refusal) = refusal
+            && self.faults.len() < MAX_FAULTS
+        {
+            self.faults.push(explain(system, queue, &refusal));
+        }
+        if let Some(mut observation) = observation {
+            observation.window = window;
+            if let Some(flow) = &mut observation.flow {
+                flow.span = span;
+            }
+            self.observations.push(*observation);
         }
     }
 
