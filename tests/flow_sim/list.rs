@@ -26,14 +26,21 @@ impl Message {
             true => r#"{"redelivered": true}"#,
             false => "{}",
         };
-        format!(r#"{{"body": "{}", "headers": {headers}, "properties": {{}}}}"#, self.id).into()
+        format!(
+            r#"{{"body": "{}", "headers": {headers}, "properties": {{}}}}"#,
+            self.id
+        )
+        .into()
     }
 }
 
 impl Lists {
     pub fn new(keys: &[&[u8]]) -> Self {
         Self {
-            lists: keys.iter().map(|key| (key.to_vec(), VecDeque::new())).collect(),
+            lists: keys
+                .iter()
+                .map(|key| (key.to_vec(), VecDeque::new()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -44,7 +51,9 @@ impl Lists {
     }
 
     pub fn heads(&self) -> impl Iterator<Item = Message> + '_ {
-        self.lists.iter().filter_map(|(_, list)| list.back().copied())
+        self.lists
+            .iter()
+            .filter_map(|(_, list)| list.back().copied())
     }
 
     pub fn answer(&mut self, read: &Read) -> Reply {
@@ -68,7 +77,13 @@ impl Lists {
             Read::Lindex(_, index) => at(*index)
                 .and_then(|index| list.get(index))
                 .map_or(Reply::Nil, |message| Reply::Bytes(message.bytes())),
-            Read::Lpos { element, from, matches, limit, .. } => {
+            Read::Lpos {
+                element,
+                from,
+                matches,
+                limit,
+                ..
+            } => {
                 let limit = limit.get() as usize;
                 let is_it = |message: &&Message| message.bytes() == **element;
                 // Only the number is compared first: it is most of the work.
@@ -89,7 +104,12 @@ impl Lists {
                 };
                 self.scanned += looked_at as u64;
                 self.bytes += element.len() as u64;
-                Reply::Array(found.map(|index| Reply::Int(index as i64)).into_iter().collect())
+                Reply::Array(
+                    found
+                        .map(|index| Reply::Int(index as i64))
+                        .into_iter()
+                        .collect(),
+                )
             }
             Read::Zcard(_) => Reply::Int(0),
             Read::Lrange(..) | Read::Zrange(..) => Reply::Array(Vec::new()),

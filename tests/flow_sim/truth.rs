@@ -68,7 +68,11 @@ enum Due {
     Crash(usize),
     Back(Vec<usize>),
     Up(usize),
-    End { node: usize, message: usize, life: u32 },
+    End {
+        node: usize,
+        message: usize,
+        life: u32,
+    },
 }
 
 /// Plays the scenario.
@@ -111,7 +115,14 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
         if at > scenario.secs {
             break;
         }
-        let mut note = |what, message, level| events.push(Event { at, what, message, level });
+        let mut note = |what, message, level| {
+            events.push(Event {
+                at,
+                what,
+                message,
+                level,
+            })
+        };
         match arrival {
             Some((a, level)) if a <= at => {
                 waiting[level].push_back(next);
@@ -120,7 +131,11 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
             }
             _ => match due.pop().map(|Reverse((_, _, what))| what) {
                 None => {}
-                Some(Due::End { node: index, message, life }) => {
+                Some(Due::End {
+                    node: index,
+                    message,
+                    life,
+                }) => {
                     let node = &mut nodes[index];
                     if life == node.life {
                         node.running.retain(|running| *running != message);
@@ -162,14 +177,24 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
         }
         for level in 0..waiting.len() {
             while !waiting[level].is_empty() {
-                let wants = |node: &State| node.is_up && (node.free > 0 || node.held.len() < node.prefetch);
+                let wants =
+                    |node: &State| node.is_up && (node.free > 0 || node.held.len() < node.prefetch);
                 let able: Vec<usize> = (0..nodes.len()).filter(|i| wants(&nodes[*i])).collect();
-                let Some(index) = random.pick(&able) else { break };
+                let Some(index) = random.pick(&able) else {
+                    break;
+                };
                 let message = waiting[level].pop_front().unwrap();
-                events.push(Event { at, what: What::IsTaken, message, level });
+                events.push(Event {
+                    at,
+                    what: What::IsTaken,
+                    message,
+                    level,
+                });
                 let node = &mut nodes[index];
                 if node.free > 0 {
-                    begin(node, index, message, at, scenario, random, &mut due, &mut plan);
+                    begin(
+                        node, index, message, at, scenario, random, &mut due, &mut plan,
+                    );
                 } else {
                     node.held.push_back(message);
                 }
@@ -194,5 +219,13 @@ fn begin(
     node.running.push(message);
     let life = node.life;
     let end = at + (scenario.service)(random);
-    plan(due, end, Due::End { node: index, message, life });
+    plan(
+        due,
+        end,
+        Due::End {
+            node: index,
+            message,
+            life,
+        },
+    );
 }

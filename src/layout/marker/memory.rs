@@ -166,6 +166,8 @@ impl ListMarks {
             epoch: self.epoch,
             is_first,
             turned_over,
+            is_pushed: true,
+            unseen: 0,
             out_of_order,
         }
     }
