@@ -10,6 +10,7 @@ use super::redis::{
 use crate::config;
 use crate::model::flow::{FlowSample, LineHead, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
+use std::sync::Arc;
 
 /// Bytes that the markers of one conversation may bring in.
 const MARKER_BYTES: u64 = 8 * 1024 * 1024;
@@ -192,7 +193,7 @@ impl List {
             Err(refusal) => return Outcome::Unreadable(refusal),
             Ok(ready) => ready,
         };
-        let mut observation = Observation::new(System::List, queue.shown.clone(), UNSTAMPED);
+        let mut observation = Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
         observation.jobs.ready = Some(ready);
         observation.head = match memory.refused() {
             _ if ready == 0 => Head::Empty,

@@ -16,6 +16,7 @@ use crate::layout::redis::{
 };
 use crate::model::flow::{FlowSample, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
+use std::sync::Arc;
 
 /// Bytes that the markers of one conversation may bring in.
 const MARKER_BYTES: u64 = 8 * 1024 * 1024;
@@ -184,7 +185,7 @@ impl CeleryProbe<'_> {
     }
 
     fn observe(&mut self, queue: &QueueRef, steps: &[u8], mut lists: Vec<List>) -> Outcome {
-        let mut observation = Observation::new(System::Celery, queue.shown.clone(), UNSTAMPED);
+        let mut observation = Observation::new(System::Celery, Arc::clone(&queue.shown), UNSTAMPED);
         let held = self.layout.unacked.of(&queue.raw);
         let (mut ready, mut scheduled) = (0, 0);
         observation.next_due = held.and_then(|held| held.next_due);
