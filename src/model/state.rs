@@ -206,6 +206,10 @@ impl QueueMemory {
             Some(sample) => self.flow.apply(sample, observation.window, settings),
         };
         let flow = self.flow.view();
+        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
+            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
+            None => latency,
+        };
         if let Some(flow) = &flow {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod command;
+mod connect;
 mod discovery;
 mod guard;
 mod node;
@@ -18,8 +19,9 @@ use crate::model::{
     Cost, DropReason, Observation, PollFailure, PollSuccess, System, Timestamp, Window,
 };
 use catalogue::{Bound, Catalogue};
+use connect::Connector;
 use discovery::Discovery;
-use session::{Connector, Session};
+use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
 

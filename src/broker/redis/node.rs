@@ -119,20 +119,10 @@ impl Node {
                 *counts.entry(name).or_default() += 1;
                 pipeline.add_command(command);
             }
-            let sent = pipeline.len();
             counts
                 .into_iter()
                 .for_each(|(name, times)| self.meter.count(name, times));
-            self.allowance.set(BATCH_BYTES);
-            let results: Vec<RedisResult<Value>> = pipeline
-                .ignore_errors()
-                .query_async(&mut self.connection)
-                .await
-                .map_err(|error| fault(&self.place, &error))?;
-            if results.len() != sent {
-                return Err(self.out_of_step("a pipeline"));
-            }
-            let mut results = results.into_iter();
+            let mut results = self.send(&mut pipeline).await?.into_iter();
             for read in batch {
                 let own: Vec<_> = results.by_ref().take(width(read)).collect();
                 let reply = command::reply(read, own.into_iter());
@@ -140,6 +130,24 @@ impl Node {
             }
         }
         Ok(replies)
+    }
+
+    /// Sends a pipeline; each command has an outcome of its own.
+    async fn send(
+        &mut self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<RedisResult<Value>>, BrokerError> {
+        self.allowance.set(BATCH_BYTES);
+        let results: Vec<RedisResult<Value>> = pipeline
+            .ignore_errors()
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|error| self.fault(&error))?;
+        if results.len() == pipeline.len() {
+            Ok(results)
+        } else {
+            Err(self.out_of_step("a pipeline"))
+        }
     }
 
     /// Sends one command of the connection's own needs.
@@ -229,13 +237,8 @@ impl Node {
                 .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
-        self.allowance.set(BATCH_BYTES);
-        let results: Vec<RedisResult<Value>> = pipeline
-            .ignore_errors()
-            .query_async(&mut self.connection)
-            .await
-            .map_err(|error| fault(&self.place, &error))?;
-        results
+        self.send(&mut pipeline)
+            .await?
             .into_iter()
             .map(|result| match result {
                 Err(error) if is_redirect(&error) => Err(self.fault(&error)),

@@ -3,6 +3,7 @@
 use super::curve::Basis;
 use super::ledger::Counts;
 use super::waits::Waits;
+use crate::model::Reason;
 use std::time::Duration;
 
 /// Counted since the first poll.
@@ -59,6 +60,15 @@ impl FlowBasis {
             Self::PutBack => "put_back",
             Self::Unordered => "unordered",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// Why nothing at all is known where it could not tell more than "at least zero".
+    pub const fn unknown(self) -> Reason {
+        match self {
+            Self::PutBack => Reason::PutBack,
+            Self::Unordered => Reason::TakenOutOfOrder,
+            _ => Reason::NotWatchedYet,
         }
     }
 
