@@ -56,6 +56,10 @@ pub enum Reason {
     NoTimestamp,
     /// The oldest job was there before anything was known of the queue.
     NotWatchedYet,
+    /// Jobs were put back at the head, in an order that cannot be seen.
+    PutBack,
+    /// Jobs were taken from elsewhere than the head.
+    TakenOutOfOrder,
     /// The ids at the head name jobs that no longer exist.
     HeadMissing,
     /// The broker refused to show the head.
@@ -85,6 +89,12 @@ impl Reason {
             Self::NotWatchedYet => {
                 "the oldest job was there before tailback had seen the queue, and has no time of its own"
             }
+            Self::PutBack => {
+                "jobs without a time of their own were put back at the head, in an order that is not visible"
+            }
+            Self::TakenOutOfOrder => {
+                "jobs without a time of their own are taken out of the order of their arrival"
+            }
             Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
             Self::NotPermitted => "the broker does not let tailback read the oldest job",
             Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
@@ -110,14 +120,14 @@ impl Reason {
 
 impl Latency {
     /// "At least zero" is no knowledge: then it is unknown, for the reason that `head` gives, or
-    /// because nobody has watched for long enough.
+    /// `otherwise`.
     #[must_use]
-    pub fn or_unknown(self, head: Head) -> Self {
+    pub fn or_unknown(self, head: Head, otherwise: Reason) -> Self {
         match self {
             Self::Known { age, .. } if age.max.is_none() && age.estimate.is_zero() => {
                 Self::Unknown(match head {
                     Head::Unknown(reason) if reason != Reason::NoTimestamp => reason,
-                    _ => Reason::NotWatchedYet,
+                    _ => otherwise,
                 })
             }
             known => known,
@@ -212,11 +222,17 @@ mod tests {
         };
         let head = Head::Unknown(Reason::PayloadTooLarge);
         assert_eq!(
-            known(0, None).or_unknown(head),
+            known(0, None).or_unknown(head, Reason::NotWatchedYet),
             Latency::Unknown(Reason::PayloadTooLarge)
         );
-        assert_eq!(known(0, Some(0)).or_unknown(head), known(0, Some(0)));
-        assert_eq!(known(5, None).or_unknown(head), known(5, None));
+        assert_eq!(
+            known(0, Some(0)).or_unknown(head, Reason::PutBack),
+            known(0, Some(0))
+        );
+        assert_eq!(
+            known(5, None).or_unknown(head, Reason::PutBack),
+            known(5, None)
+        );
     }
 
     proptest! {
