@@ -191,6 +191,16 @@ pub struct Rq {
 pub struct List {
     /// Key names, or globs (`*`, `?`, `[…]`) that a SCAN looks for. Default none.
     pub keys: Vec<String>,
+    /// The end at which jobs are taken; default right, as `LPUSH` and `BRPOP` do.
+    pub head: ListEnd,
+}
+
+/// An end of a Redis list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListEnd {
+    Left,
+    #[default]
+    Right,
 }
 
 /// `[brokers.NAME.rabbitmq]`

@@ -3,6 +3,7 @@
 
 mod counter;
 mod fault;
+pub mod flow;
 mod latency;
 mod observation;
 mod snapshot;
@@ -11,6 +12,7 @@ mod timestamp;
 
 pub use counter::MonotoneCounter;
 pub use fault::{DropReason, ErrorKind};
+pub use flow::{FlowBasis, FlowView, Waits};
 pub use latency::{Age, Latency, LatencySource, Reason};
 pub use observation::{Counters, Head, JobState, Jobs, Observation, System, Window};
 pub use snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, Snapshot};

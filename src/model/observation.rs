@@ -2,6 +2,7 @@
 //! tell is `None`: unknown is not zero.
 
 use super::Timestamp;
+use super::flow::FlowSample;
 use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct Observation {
     /// When the broker was asked and had answered, on the broker's clock.
     pub window: Window,
     pub jobs: Jobs,
+    /// Why a state is unknown here that the system can tell elsewhere.
+    pub jobs_unknown: Option<Reason>,
     /// Ready jobs by priority level, where the system has levels.
     pub priorities: Vec<(u8, u64)>,
     pub head: Head,
@@ -50,6 +53,8 @@ pub struct Observation {
     pub paused: Option<bool>,
     /// Totals as the broker or job system counts them; they may fall back when it restarts.
     pub counters: Counters,
+    /// Positions or counts, from which the flow model infers what `head` and `counters` do not say.
+    pub flow: Option<FlowSample>,
 }
 
 impl Observation {
@@ -60,6 +65,7 @@ impl Observation {
             queue,
             window,
             jobs: Jobs::default(),
+            jobs_unknown: None,
             priorities: Vec::new(),
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,
@@ -68,6 +74,7 @@ impl Observation {
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
+            flow: None,
         }
     }
 }

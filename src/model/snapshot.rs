@@ -1,9 +1,10 @@
 //! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
 //! together.
 
+use super::flow::FlowView;
 use super::latency::LatencySource;
 use super::observation::{Counters, Jobs};
-use super::{DropReason, ErrorKind, Latency, System, Timestamp};
+use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,6 +98,7 @@ pub struct QueueSnapshot {
     pub system: System,
     pub queue: Arc<str>,
     pub jobs: Jobs,
+    pub jobs_unknown: Option<Reason>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.
@@ -108,4 +110,6 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// Waits and forecasts; absent where the flow of the queue is not observed.
+    pub flow: Option<Arc<FlowView>>,
 }

@@ -1,6 +1,7 @@
 //! The fold of polls into snapshots, one per broker. Owned by the store task.
 
 use super::counter::MonotoneCounter;
+use super::flow::{DEFAULT_BUCKETS, FlowMemory};
 use super::latency::{Latency, LatencySource};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
 use super::{DropReason, ErrorKind, Observation, System};
@@ -42,6 +43,8 @@ pub struct BrokerState {
     snapshot: BrokerSnapshot,
     /// As configured.
     stale_after: Duration,
+    /// Upper bounds of the buckets of waits.
+    wait_buckets: Arc<[f64]>,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
 }
 
@@ -51,6 +54,7 @@ struct QueueMemory {
     counters: [MonotoneCounter; 6],
     source: Option<LatencySource>,
     seen: u64,
+    flow: FlowMemory,
 }
 
 impl BrokerState {
@@ -77,8 +81,16 @@ impl BrokerState {
                 queues: Arc::default(),
             },
             stale_after,
+            wait_buckets: DEFAULT_BUCKETS.into(),
             queues: HashMap::new(),
         }
+    }
+
+    /// Waits are counted in buckets with these upper bounds, ascending.
+    #[must_use]
+    pub fn with_wait_buckets(mut self, buckets: Arc<[f64]>) -> Self {
+        self.wait_buckets = buckets;
+        self
     }
 
     pub fn snapshot(&self) -> BrokerSnapshot {
@@ -118,7 +130,10 @@ impl BrokerState {
             .into_iter()
             .map(|observation| {
                 let key = (observation.system, Arc::clone(&observation.queue));
-                self.queues.entry(key).or_default().fold(observation, polls)
+                self.queues
+                    .entry(key)
+                    .or_default()
+                    .fold(observation, polls, &self.wait_buckets)
             })
             .collect();
         queues.sort_by(|a, b| (a.system, &a.queue).cmp(&(b.system, &b.queue)));
@@ -145,9 +160,26 @@ impl BrokerState {
 }
 
 impl QueueMemory {
-    fn fold(&mut self, observation: Observation, poll: u64) -> QueueSnapshot {
+    fn fold(
+        &mut self,
+        mut observation: Observation,
+        poll: u64,
+        wait_buckets: &Arc<[f64]>,
+    ) -> QueueSnapshot {
         self.seen = poll;
-        let latency = Latency::from_head(observation.head, observation.window);
+        let latency = match &observation.flow {
+            None => Latency::from_head(observation.head, observation.window),
+            Some(sample) => self
+                .flow
+                .apply(sample, observation.window, wait_buckets)
+                .or_unknown(observation.head),
+        };
+        let flow = self.flow.view();
+        if let Some(flow) = &flow {
+            let counters = &mut observation.counters;
+            counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
+            counters.started = counters.started.or(Some(flow.totals.started));
+        }
         match latency {
             Latency::Known { source, .. } => self.source = Some(source),
             // An empty queue says nothing of where its times come from.
@@ -163,6 +195,7 @@ impl QueueMemory {
             system: observation.system,
             queue: observation.queue,
             jobs: observation.jobs,
+            jobs_unknown: observation.jobs_unknown,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),
@@ -172,6 +205,7 @@ impl QueueMemory {
             busy_workers: observation.busy_workers,
             paused: observation.paused,
             counters,
+            flow,
         }
     }
 }

@@ -7,6 +7,7 @@ mod connect;
 mod discovery;
 mod guard;
 mod node;
+mod quarantine;
 mod session;
 
 use super::wire::Meter;
@@ -14,12 +15,16 @@ use super::{BrokerError, Source};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
-use crate::model::{Cost, DropReason, Observation, PollFailure, PollSuccess, Timestamp, Window};
+use crate::model::flow::Span;
+use crate::model::{
+    Cost, DropReason, Observation, PollFailure, PollSuccess, System, Timestamp, Window,
+};
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
+use quarantine::Quarantine;
 use session::Session;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Queues in one conversation: one round trip for each kind of read of so many.
@@ -39,6 +44,7 @@ pub struct RedisSource {
     catalogue: Catalogue,
     discovery: Discovery,
     session: Option<Session>,
+    quarantine: Arc<Mutex<Quarantine>>,
 }
 
 /// The broker's clock as seen from ours, with the doubt that the round trip leaves.
@@ -69,6 +75,7 @@ impl RedisSource {
             catalogue: Catalogue::new(broker, redis),
             discovery: Discovery::default(),
             session: None,
+            quarantine: Arc::default(),
         }
     }
 
@@ -82,6 +89,7 @@ impl RedisSource {
                     config: &self.config,
                     max_payload: self.max_payload,
                     meter: &self.meter,
+                    quarantine: &self.quarantine,
                 };
                 connector.connect().await
             }
@@ -91,7 +99,10 @@ impl RedisSource {
     async fn poll_with(&mut self, session: &mut Session) -> Result<PollSuccess, BrokerError> {
         let clock = BrokerClock::read(session).await?;
         let (polled, over_limit) = self.catalogue.polled();
-        let mut harvest = Harvest::default();
+        let mut harvest = Harvest {
+            faults: self.discovery.complaints.clone(),
+            ..Harvest::default()
+        };
         for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
             if queues.is_empty() {
                 continue;
@@ -186,13 +197,14 @@ async fn overview(
 
 /// Holds one conversation about some queues.
 async fn converse(
-    bound: &Bound,
+    bound: &mut Bound,
     queues: &[QueueRef],
     session: &mut Session,
     clock: BrokerClock,
     harvest: &mut Harvest,
 ) -> Result<(), BrokerError> {
-    let from = clock.earliest();
+    let (from, began) = (clock.earliest(), clock::now().uptime_secs());
+    let system = bound.system;
     let mut probe = bound.layout.probe(queues, clock.now());
     let mut replies = Vec::new();
     for _ in 0..MAX_ROUNDS {
@@ -203,8 +215,12 @@ async fn converse(
                     from,
                     to: clock.latest(),
                 };
+                let span = Span {
+                    from: began,
+                    to: clock::now().uptime_secs(),
+                };
                 for (queue, outcome) in queues.iter().zip(outcomes) {
-                    harvest.take(bound, queue, outcome, window);
+                    harvest.take(system, queue, outcome, (window, span));
                 }
                 return Ok(());
             }
@@ -212,10 +228,7 @@ async fn converse(
     }
     Err(BrokerError::new(
         crate::model::ErrorKind::Internal,
-        format!(
-            "the {} layout did not come to an end",
-            bound.system.as_str()
-        ),
+        format!("the {} layout did not come to an end", system.as_str()),
     ))
 }
 
@@ -248,18 +261,32 @@ impl BrokerClock {
 // === impl Harvest ===
 
 impl Harvest {
-    fn take(&mut self, bound: &Bound, queue: &QueueRef, outcome: Outcome, window: Window) {
-        match outcome {
-            Outcome::Observed(mut observation) => {
-                observation.window = window;
-                self.observations.push(*observation);
-            }
+    fn take(
+        &mut self,
+        system: System,
+        queue: &QueueRef,
+        outcome: Outcome,
+        (window, span): (Window, Span),
+    ) {
+        let (observation, refusal) = match outcome {
+            Outcome::Observed(observation) => (Some(observation), None),
+            Outcome::Partly(observation, refusal) => (Some(observation), Some(refusal)),
             Outcome::Unreadable(refusal) => {
                 self.unreadable += 1;
-                if self.faults.len() < MAX_FAULTS {
-                    self.faults.push(explain(bound, queue, &refusal));
-                }
+                (None, Some(refusal))
             }
+        };
+        if let Some(refusal) = refusal
+            && self.faults.len() < MAX_FAULTS
+        {
+            self.faults.push(explain(system, queue, &refusal));
+        }
+        if let Some(mut observation) = observation {
+            observation.window = window;
+            if let Some(flow) = &mut observation.flow {
+                flow.span = span;
+            }
+            self.observations.push(*observation);
         }
     }
 
@@ -291,7 +318,7 @@ impl Harvest {
     }
 }
 
-fn explain(bound: &Bound, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
+fn explain(system: System, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
     use crate::layout::redis::RefusalKind;
     let advice = match refusal.kind {
         RefusalKind::NotPermitted => {
@@ -306,7 +333,7 @@ fn explain(bound: &Bound, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
         kind: refusal.kind.error_kind(),
         message: format!(
             "cannot read the {} queue {name:?}: {}{advice}",
-            bound.system.as_str(),
+            system.as_str(),
             refusal.message
         ),
     }

@@ -1,10 +1,10 @@
 //! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
 
-use super::command::{self, command, fault, is_redirect};
+use super::command::{self, commands, fault, width};
 use super::guard::{Allowance, Guard};
 use crate::broker::BrokerError;
 use crate::broker::wire::{Meter, Stream};
-use crate::layout::redis::{Read, Reply};
+use crate::layout::redis::{Read, Refusal, Reply};
 use crate::model::{ErrorKind, Timestamp};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -106,19 +106,24 @@ impl Node {
     /// One reply a read, in their order.
     pub(super) async fn execute(&mut self, reads: &[&Read]) -> Result<Vec<Reply>, BrokerError> {
         let mut replies = Vec::with_capacity(reads.len());
-        for batch in reads.chunks(BATCH) {
+        let mut rest = reads;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_len(rest));
+            rest = after;
             let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
             let mut pipeline = Pipeline::with_capacity(batch.len());
-            for read in batch {
-                let (name, command) = command(read);
+            for (name, command) in batch.iter().flat_map(|read| commands(read)) {
                 *counts.entry(name).or_default() += 1;
                 pipeline.add_command(command);
             }
             counts
                 .into_iter()
                 .for_each(|(name, times)| self.meter.count(name, times));
-            for result in self.send(&mut pipeline).await? {
-                replies.push(command::reply(result).map_err(|error| self.fault(&error))?);
+            let mut results = self.send(&mut pipeline).await?.into_iter();
+            for read in batch {
+                let own: Vec<_> = results.by_ref().take(width(read)).collect();
+                let reply = command::reply(read, own.into_iter());
+                replies.push(reply.map_err(|error| self.fault(&error))?);
             }
         }
         Ok(replies)
@@ -174,29 +179,30 @@ impl Node {
         ))
     }
 
-    /// One page of the walk over all keys.
+    /// One page of the walk over all keys, or why it is refused.
     pub(super) async fn scan(
         &mut self,
         cursor: u64,
         pattern: &[u8],
         count: u32,
-    ) -> Result<Page, BrokerError> {
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor);
+    ) -> Result<Result<Page, Refusal>, BrokerError> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.cmd("SCAN").arg(cursor);
         if pattern != b"*" {
-            command.arg("MATCH").arg(pattern);
+            pipeline.arg("MATCH").arg(pattern);
         }
-        let value = self.raw("scan", command.arg("COUNT").arg(count)).await?;
-        page(value).ok_or_else(|| self.out_of_step("SCAN"))
+        pipeline.arg("COUNT").arg(count);
+        self.meter.count("scan", 1);
+        let mut pages = self.pages(&mut pipeline).await?;
+        pages.pop().ok_or_else(|| self.out_of_step("SCAN"))
     }
 
-    /// One page of each of several sets, in one pipeline. `None` where a key is no set or may not
-    /// be read.
+    /// One page of each of several sets, in one pipeline, or why it is refused.
     pub(super) async fn sscan(
         &mut self,
         sets: &[(&[u8], u64)],
         count: u32,
-    ) -> Result<Vec<Option<Page>>, BrokerError> {
+    ) -> Result<Vec<Result<Page, Refusal>>, BrokerError> {
         let mut pipeline = Pipeline::with_capacity(sets.len());
         for (key, cursor) in sets {
             pipeline
@@ -207,12 +213,23 @@ impl Node {
                 .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
-        self.send(&mut pipeline)
+        self.pages(&mut pipeline).await
+    }
+
+    async fn pages(
+        &mut self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<Result<Page, Refusal>>, BrokerError> {
+        self.send(pipeline)
             .await?
             .into_iter()
-            .map(|result| match result {
-                Err(error) if is_redirect(&error) => Err(self.fault(&error)),
-                other => Ok(other.ok().and_then(page)),
+            .map(|result| match result.and_then(Value::extract_error) {
+                Ok(value) => page(value)
+                    .map(Ok)
+                    .ok_or_else(|| self.out_of_step("a scan")),
+                Err(error) => command::refusal(error)
+                    .map(Err)
+                    .map_err(|error| self.fault(&error)),
             })
             .collect()
     }
@@ -236,6 +253,16 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// How many of the reads go into the next pipeline: at least one, and one is never split.
+fn batch_len(reads: &[&Read]) -> usize {
+    let mut commands = 0;
+    let fits = reads.iter().take_while(|read| {
+        commands += width(read);
+        commands <= BATCH
+    });
+    fits.count().max(1)
 }
 
 fn page(value: Value) -> Option<Page> {

@@ -25,12 +25,16 @@ fn celery_priorities_are_summed_and_told_apart() {
             "{priority}"
         );
     }
-    // Celery's messages carry no time of their own.
+    // Celery's messages carry no time of their own: tailback knows for how long it has watched.
+    let latency = "tailback_queue_latency_seconds";
+    let metrics = tailback.wait_until("a lower bound", PATIENCE, |metrics| {
+        queue(metrics, latency, "emails") > Some(0.5)
+    });
     assert_eq!(
-        queue(&metrics, "tailback_queue_latency_seconds", "emails"),
+        queue(&metrics, "tailback_queue_latency_max_seconds", "emails"),
         None
     );
-    let labels = [("queue", "emails"), ("source", "none")];
+    let labels = [("queue", "emails"), ("source", "flow")];
     assert_eq!(
         metrics.get("tailback_queue_source_info", &labels),
         Some(1.0)

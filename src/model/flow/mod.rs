@@ -1,0 +1,21 @@
+//! Waiting times where no message carries one: inferred from how many arrive and how many are left.
+//!
+//! A front end (positions in a Redis list, counters of RabbitMQ) says at each poll how many messages
+//! wait and how many have arrived so far ([`FlowSample`]); a [`WaitCurve`] per line keeps when which
+//! number arrived; and [`FlowMemory`] makes of it a latency with hard bounds, the waits of the jobs
+//! that started, totals and forecasts. Pure: no I/O, no clock. `docs/latency.md` explains it.
+
+mod curve;
+mod queue;
+mod rate;
+mod sample;
+mod waits;
+
+pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
+pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow};
+pub use rate::Rate;
+pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub use waits::{DEFAULT_BUCKETS, Waits};
+
+#[cfg(test)]
+mod tests;

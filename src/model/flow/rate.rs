@@ -1,0 +1,53 @@
+//! How many a second, lately.
+
+/// Events and the time they took, both fading with a half-life, so that the ratio follows the
+/// present without being thrown about by one poll.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Rate {
+    events: f64,
+    secs: f64,
+    at: Option<f64>,
+}
+
+/// Seconds after which an event counts half.
+const HALF_LIFE: f64 = 60.0;
+
+impl Rate {
+    /// `events` happened in the `secs` before `now`.
+    pub fn add(&mut self, now: f64, secs: f64, events: f64) {
+        let faded = self
+            .at
+            .map_or(1.0, |at| 0.5_f64.powf((now - at).max(0.0) / HALF_LIFE));
+        self.at = Some(now);
+        self.events = self.events * faded + events;
+        self.secs = self.secs * faded + secs.max(0.0);
+    }
+
+    /// Events a second; 0 where none have been seen.
+    pub fn per_second(&self) -> f64 {
+        if self.secs > 0.0 {
+            self.events / self.secs
+        } else {
+            0.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_follows_a_change_within_a_few_half_lives() {
+        let mut rate = Rate::default();
+        (0..600).for_each(|t| rate.add(f64::from(t), 1.0, 10.0));
+        assert!((rate.per_second() - 10.0).abs() < 1e-9);
+        (600..900).for_each(|t| rate.add(f64::from(t), 1.0, 2.0));
+        assert!((rate.per_second() - 2.0).abs() < 0.3);
+    }
+
+    #[test]
+    fn nothing_seen_is_zero() {
+        assert_eq!(Rate::default().per_second(), 0.0);
+    }
+}

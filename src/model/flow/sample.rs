@@ -1,0 +1,86 @@
+//! What a front end tells of the lines of a queue at one poll: counts and where the head stands,
+//! nothing of how it found out.
+
+use crate::model::latency::Reason;
+use crate::model::{LatencySource, Timestamp};
+
+/// The lines of one queue, read at the same poll.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowSample {
+    /// Set by whoever did the reads.
+    pub span: Span,
+    pub lines: Vec<LineSample>,
+}
+
+/// When a read happened, in seconds on our own monotonic clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Span {
+    pub from: f64,
+    pub to: f64,
+}
+
+/// One line: messages that are taken in the order of their arrival. A Celery queue has one for each
+/// priority step, most queues have one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineSample {
+    /// Which of the queue's lines this is.
+    pub line: u8,
+    /// Messages waiting, those that are due later among them.
+    pub ready: u64,
+    pub arrivals: Arrivals,
+    /// Messages handed out so far, where the broker counts them.
+    pub started: Option<u64>,
+    pub head: LineHead,
+}
+
+/// Arrivals so far, as the front end has counted them. It says a total and not a difference, so that
+/// a poll that never reached us costs nothing but precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrivals {
+    pub total: u64,
+    /// Changes where the total is only a lower bound since the poll before.
+    pub epoch: u32,
+    /// The first poll of this line: what it holds was there before us.
+    pub is_first: bool,
+    /// Everything that waited at the poll before has left: more may have come and gone unseen.
+    pub turned_over: bool,
+    /// Messages were seen to be taken from elsewhere than the head.
+    pub out_of_order: bool,
+}
+
+/// What the front end knows of the head.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineHead {
+    /// Messages before it that are due later, so that they do not wait.
+    pub skip: u64,
+    /// So many messages from the head on may have been handed out before and were put back; 0 if
+    /// the head itself was not.
+    pub put_back: u64,
+    pub state: HeadState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeadState {
+    /// There is one, unless the line is empty.
+    Waiting,
+    /// It says itself since when it could be taken: between these two.
+    Stamped {
+        earliest: Timestamp,
+        latest: Timestamp,
+        upper_is_hard: bool,
+        source: LatencySource,
+    },
+    /// Every message is due later.
+    AllDueLater,
+    /// Which message is the head cannot be told.
+    Unknown(Reason),
+}
+
+impl LineHead {
+    /// The first message, of which nothing else is known.
+    pub const PLAIN: Self = Self {
+        skip: 0,
+        put_back: 0,
+        state: HeadState::Waiting,
+    };
+}
