@@ -8,7 +8,7 @@ use crate::model::{
     BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
 };
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use globset::{GlobBuilder, GlobMatcher};
@@ -206,8 +206,11 @@ pub(super) async fn queues(
 
 pub(super) async fn queue(
     State(state): State<AppState>,
-    Path((broker, system, queue)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
 ) -> Result<Json<QueueBody>, Problem> {
+    let Path((broker, system, queue)) = path.map_err(|rejection| {
+        Problem::new(StatusCode::BAD_REQUEST, "Bad path", rejection.to_string())
+    })?;
     let snapshot = state.snapshot();
     let Some(found) = snapshot.brokers.get(broker.as_str()) else {
         return Err(Problem::new(
