@@ -55,7 +55,8 @@ fn names_and_kinds_of_brokers() {
         ),
         (
             "listen = ''\n[brokers.a.redis]\nurl = 'redis://h'",
-            "1:1: listen: unknown key; known here: `http`, `metrics`, `defaults` and `brokers`".to_owned(),
+            "1:1: listen: unknown key; known here: `http`, `metrics`, `defaults` and `brokers`"
+                .to_owned(),
         ),
         (
             "http.listen = ':9828'\n[brokers.a.redis]\nurl = 'redis://h'",
