@@ -1,7 +1,9 @@
 //! The fold of polls into snapshots, one per broker. Owned by the store task.
 
 use super::counter::MonotoneCounter;
-use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings};
+use super::flow::{
+    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings,
+};
 use super::latency::{Latency, LatencySource};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
 use super::{DropReason, ErrorKind, Observation, System};
@@ -205,7 +207,15 @@ impl QueueMemory {
             None => Latency::from_head(observation.head, observation.window),
             Some(sample) => self.flow.apply(sample, observation.window, settings),
         };
-        let flow = self.flow.view();
+        let flow = self.flow.view().map(|flow| match observation.flow {
+            Some(_) => flow,
+            // The totals stand; what was true at the last sight may no longer be.
+            None => Arc::new(FlowView {
+                drain: None,
+                basis: FlowBasis::Unknown,
+                ..FlowView::clone(&flow)
+            }),
+        });
         let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
             Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
             None => latency,

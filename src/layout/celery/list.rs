@@ -23,6 +23,10 @@ pub(super) struct List {
     pub(super) refused: Option<Refusal>,
     /// The first message that waits has been handed out before.
     is_put_back: bool,
+    /// The message at the head, where those behind it have to be looked at.
+    first: Option<Vec<u8>>,
+    /// The head moved while it was looked at.
+    is_moving: bool,
     phase: Phase,
 }
 
@@ -59,6 +63,8 @@ impl List {
             sight: None,
             refused: None,
             is_put_back: false,
+            first: None,
+            is_moving: false,
         }
     }
 
@@ -70,7 +76,7 @@ impl List {
             Phase::Size(_) => Some(Read::MemoryUsage(key())),
             Phase::Position(_, read) => Some(read.clone()),
             Phase::Head => Some(Read::Lindex(key(), -1)),
-            Phase::Behind => Some(Read::Lrange(key(), -1 - LOOK_BEHIND, -2)),
+            Phase::Behind => Some(Read::Lrange(key(), -1 - LOOK_BEHIND, -1)),
             Phase::Done => None,
         }
     }
@@ -169,15 +175,33 @@ impl List {
                 self.head = Head::Empty;
                 Phase::Done
             }
-            other => match self.look(other, context) {
-                true => Phase::Behind,
-                false => Phase::Done,
-            },
+            other => {
+                let first = match &other {
+                    Reply::Bytes(bytes) => Some(bytes.clone()),
+                    _ => None,
+                };
+                if !self.look(other, context) {
+                    return Phase::Done;
+                }
+                self.first = first;
+                Phase::Behind
+            }
         }
     }
 
     fn behind(&mut self, reply: Reply, context: &Context<'_>) {
-        for message in reply.array().unwrap_or_default().into_iter().rev() {
+        let mut messages = reply
+            .array()
+            .unwrap_or_default()
+            .into_iter()
+            .rev()
+            .peekable();
+        let is_first = |reply: &Reply| matches!((reply, &self.first), (Reply::Bytes(seen), Some(first)) if seen == first);
+        if messages.next_if(is_first).is_none() {
+            // Another one is at the head by now: begin again with that.
+            (self.is_moving, self.scheduled, self.next_due) = (true, 0, None);
+        }
+        for message in messages {
             if !self.look(message, context) {
                 return;
             }
@@ -243,6 +267,7 @@ impl List {
     /// Where the head stands, in the words of the flow model.
     pub(super) fn line_head(&self, sight: &Sight) -> LineHead {
         let state = match self.head {
+            _ if self.is_moving => HeadState::Unknown(Reason::OnlyScheduledSeen),
             Head::Empty if sight.ready > 0 => HeadState::AllDueLater,
             Head::Since {
                 earliest,
