@@ -67,7 +67,8 @@ pub(super) struct QueueBody {
 #[derive(Debug, Serialize)]
 struct FlowBody {
     basis: &'static str,
-    /// `exact`, or `lower_bound` once jobs may have come and gone between two polls.
+    /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
+    /// `lower_bound` if they may be missing.
     counts: &'static str,
     /// Started jobs whose wait is in the histogram, and the sum of their waits.
     waits_count: u64,
@@ -355,11 +356,7 @@ impl FlowBody {
         let totals = flow.totals;
         Self {
             basis: flow.basis.as_str(),
-            counts: if totals.may_have_missed {
-                "lower_bound"
-            } else {
-                "exact"
-            },
+            counts: totals.counts.as_str(),
             waits_count: flow.waits.as_ref().map_or(0, Waits::count),
             waits_sum_seconds: flow.waits.as_ref().map_or(0.0, Waits::sum),
             censored_total: totals.censored,

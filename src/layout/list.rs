@@ -134,12 +134,13 @@ impl Probe for Depths<'_> {
             return Step::Read(reads);
         }
         let lists = std::mem::take(&mut self.lists);
+        let head = self.layout.head;
         let memory = &mut self.layout.memory;
         Step::Done(
             self.queues
                 .iter()
                 .zip(lists)
-                .map(|(queue, list)| list.observe(queue, memory))
+                .map(|(queue, list)| list.observe(queue, head, memory))
                 .collect(),
         )
     }
@@ -187,7 +188,7 @@ impl List {
         };
     }
 
-    fn observe(self, queue: &QueueRef, memory: &mut Memory) -> Outcome {
+    fn observe(self, queue: &QueueRef, head: Side, memory: &mut Memory) -> Outcome {
         let ready = match self.len {
             Err(refusal) => return Outcome::Unreadable(refusal),
             Ok(ready) => ready,
@@ -199,7 +200,8 @@ impl List {
             Some(_) => Head::Unknown(Reason::PositionsNotReadable),
             None => Head::Unknown(Reason::NoTimestamp),
         };
-        observation.flow = self.sight.map(|sight| {
+        observation.flow = self.sight.map(|mut sight| {
+            sight.arrivals.is_pushed = head == Side::Right;
             let line = LineSample {
                 line: 0,
                 ready: sight.ready,
@@ -211,7 +213,11 @@ impl List {
             memory.put(&queue.raw, vec![sight.marks]);
             FlowSample {
                 span: Span::default(),
-                lines: if is_quiet { Vec::new() } else { vec![line] },
+                lines: if is_quiet && head == Side::Left {
+                    Vec::new()
+                } else {
+                    vec![line]
+                },
             }
         });
         Outcome::Observed(Box::new(observation))

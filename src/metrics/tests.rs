@@ -81,6 +81,8 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
                 epoch: 0,
                 is_first: false,
                 turned_over: false,
+                is_pushed: false,
+                unseen: 0,
                 out_of_order: false,
             },
             started: None,
@@ -132,7 +134,7 @@ fn world(observations: Vec<Observation>) -> (Snapshot, Now) {
             version: Some("7.0.15".into()),
             observations,
             dropped: BTreeMap::from([(DropReason::Limit, 4)]),
-            faults: Vec::new(),
+            ..PollSuccess::default()
         }),
     ));
     let mut bad = state("rabbit", BrokerKind::RabbitMq);

@@ -171,7 +171,9 @@ fn check(scenario: &Scenario, interval: f64, run: &Run) {
 fn the_truth_is_inside_the_bounds_at_every_poll() {
     for scenario in scenarios(1200.0) {
         for interval in [1.0, 5.0] {
-            check(&scenario, interval, &run(&scenario, interval, 0.0));
+            for told in [true, false] {
+                check(&scenario, interval, &run(&scenario, interval, 0.0, told));
+            }
         }
     }
 }
@@ -182,7 +184,7 @@ fn a_cold_start_has_a_true_lower_bound_that_becomes_exact() {
     let mut arrivals = vec![0.0; 2000];
     arrivals.extend(random.poisson(900.0, 5.0, |_| 5.0));
     let scenario = scenario("cold start", 900.0, vec![FOUR], arrivals);
-    let run = run(&scenario, 1.0, 2.0);
+    let run = run(&scenario, 1.0, 2.0, true);
     assert_eq!(run.inside, run.scored);
     assert!(run.without_max > 100 && run.without_max < run.scored);
     assert!(run.view.totals.censored > 1900);
@@ -199,7 +201,7 @@ fn table() {
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for scenario in scenarios(7200.0) {
         for interval in [1.0, 5.0, 15.0] {
-            let mut run = run(&scenario, interval, 0.0);
+            let mut run = run(&scenario, interval, 0.0, true);
             let polls = run.polls as f64;
             let waits = [0.5, 0.95, 0.99].map(|share| {
                 (

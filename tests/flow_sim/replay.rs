@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tailback::config::{Config, Endpoint, Environment};
 use tailback::layout::LAYOUTS;
 use tailback::layout::redis::{Layout, Outcome, QueueRef, Step};
-use tailback::model::flow::{FlowMemory, Span};
+use tailback::model::flow::{Claim, Counts, FlowMemory, Ledger, Settings, Span};
 use tailback::model::{FlowView, Latency, System, Timestamp, Window};
 
 const KEYS: [&[u8]; 4] = [b"q", b"q\x06\x163", b"q\x06\x166", b"q\x06\x169"];
@@ -90,8 +90,9 @@ fn broker_time(at: f64) -> Timestamp {
     Timestamp::from_micros(1_795_410_000_000_000 + (at * 1e6) as i64)
 }
 
-/// Plays `scenario` and polls it every `interval` seconds from `start` on.
-pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
+/// Plays `scenario` and polls it every `interval` seconds from `start` on. `told`: the broker tells
+/// how many pushes there were.
+pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     let mut random = Random::new(7);
     let events = truth::play(scenario, &mut random);
     let processes: usize = scenario.nodes.iter().map(|node| node.processes).sum();
@@ -104,7 +105,8 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
         shown: "q".into(),
     };
     let queues = [queue];
-    let (mut layout, mut memory) = (celery(), FlowMemory::default());
+    let (mut layout, mut memory) = (celery(), (FlowMemory::default(), Ledger::default()));
+    let mut pushes = 0;
     let buckets = fine_buckets();
     let mut out = Run {
         lists: Lists::new(&KEYS),
@@ -118,10 +120,13 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
             let list = out.lists.level(event.level);
             let id = event.message;
             match event.what {
-                What::Arrives => list.push_front(Message {
-                    id,
-                    redelivered: false,
-                }),
+                What::Arrives => {
+                    pushes += 1;
+                    list.push_front(Message {
+                        id,
+                        redelivered: false,
+                    });
+                }
                 What::IsPutBack => {
                     back.insert(id);
                     list.push_back(Message {
@@ -140,6 +145,7 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
             }
             next += 1;
         }
+        let told = told.then_some(pushes);
         let latency = poll(
             &mut *layout,
             &mut memory,
@@ -147,6 +153,7 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
             &queues,
             at,
             &buckets,
+            told,
         );
         out.polls += 1;
         let oldest = out.lists.heads().map(|head| head.id).min();
@@ -178,7 +185,7 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
                 eprintln!(
                     "{} {at}: {min} {truth} {max:?} {:?}",
                     scenario.name,
-                    memory.view().map(|v| v.basis)
+                    memory.0.view().map(|v| v.basis)
                 );
             }
             out.head.add(truth, age.estimate.as_secs_f64());
@@ -202,17 +209,18 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64) -> Run {
         }
         at += interval;
     }
-    out.view = memory.view().unwrap_or_default();
+    out.view = memory.0.view().unwrap_or_default();
     out
 }
 
 fn poll(
     layout: &mut dyn Layout,
-    memory: &mut FlowMemory,
+    (memory, ledger): &mut (FlowMemory, Ledger),
     lists: &mut Lists,
     queues: &[QueueRef],
     at: f64,
     buckets: &Arc<[f64]>,
+    pushes: Option<u64>,
 ) -> Latency {
     let now = broker_time(at);
     let mut replies = Vec::new();
@@ -236,7 +244,20 @@ fn poll(
                 };
                 let mut sample = observation.flow.unwrap();
                 sample.span = Span { from: at, to: at };
-                return memory.apply(&sample, Window { from: now, to: now }, buckets);
+                let claims: Vec<Claim> = memory.claims(&sample).collect();
+                let settled = ledger.settle(pushes, &claims);
+                let counts = settled
+                    .as_ref()
+                    .map_or(Counts::LowerBound, |(_, counts)| *counts);
+                for (line, share) in sample
+                    .lines
+                    .iter_mut()
+                    .zip(settled.into_iter().flat_map(|(shares, _)| shares))
+                {
+                    line.arrivals.unseen = share;
+                }
+                let settings = Settings { buckets, counts };
+                return memory.apply(&sample, Window { from: now, to: now }, &settings);
             }
         }
     }

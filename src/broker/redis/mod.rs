@@ -94,6 +94,8 @@ impl RedisSource {
     async fn poll_with(&mut self, session: &mut Session) -> Result<PollSuccess, BrokerError> {
         let clock = BrokerClock::read(session).await?;
         let (polled, over_limit) = self.catalogue.polled();
+        // Before the lists: what is pushed in between is then counted at the next poll.
+        let pushes = session.pushes().await?;
         let mut harvest = Harvest::default();
         for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
             if queues.is_empty() {
@@ -108,7 +110,9 @@ impl RedisSource {
         for (index, queues) in polled.iter().enumerate() {
             self.remember_busy(index, queues, &harvest, now);
         }
-        harvest.finish(session, over_limit)
+        let mut success = harvest.finish(session, over_limit)?;
+        success.pushes = pushes;
+        Ok(success)
     }
 
     /// A queue with jobs in it is alive, whether or not a registry still names it.

@@ -36,6 +36,8 @@ pub(super) struct Node {
     meter: Arc<Meter>,
     /// Where this is, for messages.
     place: String,
+    /// Whether the server tells us its statistics.
+    tells_statistics: bool,
 }
 
 /// What `HELLO` tells of a node; empty before Redis 6.
@@ -88,6 +90,7 @@ impl Node {
             allowance,
             meter: Arc::clone(meter),
             place,
+            tells_statistics: true,
         };
         // Only so that `CLIENT LIST` says who this is; a refusal does not matter.
         node.raw(
@@ -166,6 +169,28 @@ impl Node {
         match self.raw("hello", &redis::cmd("HELLO")).await {
             Ok(Value::Array(fields)) => Hello::from_fields(&fields),
             _ => Hello::default(),
+        }
+    }
+
+    /// How many `LPUSH` there have been so far; `None` where that may not be asked.
+    pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
+        if !self.tells_statistics {
+            return Ok(None);
+        }
+        self.meter.count("info", 1);
+        self.allowance.set(BATCH_BYTES);
+        let question = redis::cmd("INFO").arg("commandstats").take();
+        let answer = self.connection.send_packed_command(&question).await;
+        match answer.and_then(Value::extract_error) {
+            Ok(Value::BulkString(text)) => Ok(Some(pushes(&text))),
+            // A right is missing, or it is no Redis that knows of this.
+            Err(error) if error.is_io_error() || error.is_connection_dropped() => {
+                Err(self.fault(&error))
+            }
+            _ => {
+                self.tells_statistics = false;
+                Ok(None)
+            }
         }
     }
 
@@ -251,6 +276,16 @@ fn batch_len(reads: &[&Read]) -> usize {
         commands <= BATCH
     });
     fits.count().max(1)
+}
+
+/// The calls out of `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
+fn pushes(commandstats: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(commandstats);
+    let calls = text.lines().find_map(|line| {
+        let (calls, _) = line.strip_prefix("cmdstat_lpush:calls=")?.split_once(',')?;
+        calls.parse().ok()
+    });
+    calls.unwrap_or(0)
 }
 
 fn page(value: Value) -> Option<Page> {

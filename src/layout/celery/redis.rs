@@ -227,7 +227,8 @@ impl CeleryProbe<'_> {
             .all(|sight| sight.ready == 0 && sight.arrivals.total == 0);
         let lines = sights.iter().zip(lists.iter()).zip(0..=u8::MAX);
         let lines = lines
-            .filter(|_| !is_quiet)
+            // Of a queue that has always been empty, the line that a job would go to.
+            .filter(|(_, line)| !is_quiet || *line == 0)
             .map(|((sight, list), line)| LineSample {
                 line,
                 ready: sight.ready,

@@ -69,7 +69,7 @@ impl Memory {
     /// Begins the next poll of all queues.
     pub(crate) fn begin(&mut self) {
         self.polls = self.polls.wrapping_add(1);
-        if self.polls % HOUSEKEEPING == 0 {
+        if self.polls.is_multiple_of(HOUSEKEEPING) {
             // Only we still hold the name: the queue is no longer polled.
             self.queues.retain(|queue, _| Arc::strong_count(queue) > 1);
         }
@@ -166,6 +166,8 @@ impl ListMarks {
             epoch: self.epoch,
             is_first,
             turned_over,
+            is_pushed: true,
+            unseen: 0,
             out_of_order,
         }
     }

@@ -14,7 +14,7 @@ pub(super) enum Search {
 }
 
 impl Search {
-    pub(super) const fn from_head(self) -> bool {
+    pub(super) const fn begins_at_head(self) -> bool {
         !matches!(self, Self::Tail)
     }
 }

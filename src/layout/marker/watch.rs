@@ -141,7 +141,7 @@ impl Watch {
             Asked::Probe(at) => Read::Lindex(key, self.index(signed(at), true)),
             Asked::Position(search) => {
                 let (marker, limit) = self.marker(search)?;
-                let from = match (self.head, search.from_head()) {
+                let from = match (self.head, search.begins_at_head()) {
                     (side, true) => side,
                     (Side::Left, false) => Side::Right,
                     (Side::Right, false) => Side::Left,
@@ -173,7 +173,7 @@ impl Watch {
             Search::Near => held.near.as_ref(),
             Search::Far => held.far.as_ref(),
         }?;
-        let reach = if search.from_head() {
+        let reach = if search.begins_at_head() {
             // It can only have moved towards the head, but for what was put back there.
             let distance = marker.number - self.marks.departed() + 64;
             u64::try_from(distance).unwrap_or(1).min(REACH + 64)

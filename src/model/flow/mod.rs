@@ -6,13 +6,15 @@
 //! that started, totals and forecasts. Pure: no I/O, no clock. `docs/latency.md` explains it.
 
 mod curve;
+mod ledger;
 mod queue;
 mod rate;
 mod sample;
 mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
-pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow};
+pub use ledger::{Claim, Counts, Ledger};
+pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow, Settings};
 pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
 pub use waits::{DEFAULT_BUCKETS, Waits};

@@ -1,6 +1,7 @@
 //! The flow of one queue: a curve for each of its lines, and what they tell together.
 
 use super::curve::{Basis, Moved, Poll, WaitCurve};
+use super::ledger::{Claim, Counts};
 use super::rate::Rate;
 use super::sample::{FlowSample, HeadState, LineSample, Span};
 use super::waits::Waits;
@@ -26,6 +27,8 @@ pub enum FlowMemory {
 #[derive(Debug)]
 pub struct QueueFlow {
     lines: Vec<Line>,
+    /// There was a poll before: a line that is not among `lines` was empty then.
+    was_seen: bool,
     totals: FlowTotals,
     waits: Option<Waits>,
     /// Departures a second while there is something to take.
@@ -41,6 +44,8 @@ struct Line {
     id: u8,
     epoch: u32,
     arrived: u64,
+    /// Arrivals a second, unseen ones included.
+    arrivals: Rate,
     started: Option<u64>,
     curve: WaitCurve,
 }
@@ -56,9 +61,17 @@ pub struct FlowTotals {
     pub put_back: u64,
     /// Started, but older than our first poll: not in the histogram.
     pub censored: u64,
-    /// Whether messages may have come and gone between two polls, so that the others are lower
-    /// bounds.
-    pub may_have_missed: bool,
+    /// How good all these are.
+    pub counts: Counts,
+}
+
+/// What holds for all queues of a broker at one poll.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// Upper bounds of the buckets of waits.
+    pub buckets: &'a Arc<[f64]>,
+    /// How good the numbers are of lines that turned over.
+    pub counts: Counts,
 }
 
 /// What the flow of a queue tells. Immutable and shared.
@@ -144,11 +157,16 @@ struct LineAge {
 
 impl FlowMemory {
     /// Takes the next poll of the queue. `window` is the same poll on the broker's clock.
-    pub fn apply(&mut self, sample: &FlowSample, window: Window, buckets: &Arc<[f64]>) -> Latency {
+    pub fn apply(
+        &mut self,
+        sample: &FlowSample,
+        window: Window,
+        settings: &Settings<'_>,
+    ) -> Latency {
         let is_empty = sample
             .lines
             .iter()
-            .all(|line| line.ready == 0 && line.arrivals.total == 0);
+            .all(|line| line.ready == 0 && line.arrivals.total + line.arrivals.unseen == 0);
         if is_empty && !matches!(self, Self::Active(_)) {
             *self = Self::Quiet(sample.span);
             return Latency::Empty;
@@ -161,9 +179,38 @@ impl FlowMemory {
             *self = Self::Active(Box::new(QueueFlow::new(sample, window, quiet)));
         }
         match self {
-            Self::Active(flow) => flow.apply(sample, window, buckets),
+            Self::Active(flow) => flow.apply(sample, window, settings),
             _ => Latency::Empty,
         }
+    }
+
+    /// What the lines of the queue claim of the arrivals that nobody has seen.
+    pub fn claims<'a>(&'a self, sample: &'a FlowSample) -> impl Iterator<Item = Claim> + 'a {
+        let known = match self {
+            Self::Active(flow) => flow.lines.as_slice(),
+            _ => &[],
+        };
+        let is_first_seen = matches!(self, Self::Unseen);
+        sample.lines.iter().map(move |line| {
+            let arrivals = line.arrivals;
+            let before = known.iter().find(|known| known.id == line.line);
+            let seen = match before {
+                _ if arrivals.is_first || !arrivals.is_pushed => 0,
+                Some(before) => arrivals.total.saturating_sub(before.arrived),
+                None if is_first_seen => 0,
+                None => arrivals.total,
+            };
+            let expected = before.map_or(0.0, |before| {
+                let secs = sample.span.to - before.curve.seen_at();
+                before.arrivals.per_second() * secs.max(0.0)
+            });
+            Claim {
+                seen,
+                may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
+                expected,
+                is_default: line.line == 0,
+            }
+        })
     }
 
     /// What is known now. All queues that have always been empty share one view.
@@ -182,18 +229,9 @@ impl FlowMemory {
 impl QueueFlow {
     /// A queue that has just shown its first jobs. `quiet`: it was empty then.
     fn new(sample: &FlowSample, window: Window, quiet: Option<Span>) -> Self {
-        let lines = quiet.map_or_else(Vec::new, |span| {
-            let line = |line: &LineSample| Line {
-                id: line.line,
-                epoch: line.arrivals.epoch,
-                arrived: 0,
-                started: line.started,
-                curve: WaitCurve::new(span.from, span.to, 0),
-            };
-            sample.lines.iter().map(line).collect()
-        });
         Self {
-            lines,
+            lines: Vec::new(),
+            was_seen: quiet.is_some(),
             totals: FlowTotals::default(),
             waits: None,
             departures: Rate::default(),
@@ -203,14 +241,14 @@ impl QueueFlow {
         }
     }
 
-    fn apply(&mut self, sample: &FlowSample, window: Window, buckets: &Arc<[f64]>) -> Latency {
+    fn apply(&mut self, sample: &FlowSample, window: Window, settings: &Settings<'_>) -> Latency {
         let span = sample.span;
         self.watch_clocks(span, window);
         let had_jobs = self.lines.iter().any(|line| line.curve.ready() > 0);
         let started_before = self.totals.started;
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
-            self.follow(each, span, buckets);
+            self.follow(each, span, settings);
             if let Some(line) = self.lines.iter().find(|line| line.id == each.line)
                 && let Some(head) = line_age(&line.curve, each, window)
             {
@@ -224,7 +262,7 @@ impl QueueFlow {
             let secs = span.to - self.span.to;
             self.departures.add(span.to, secs, departed as f64);
         }
-        self.span = span;
+        (self.span, self.was_seen) = (span, true);
         self.broker_time = window.to;
         let (latency, basis) = oldest(&heads, window);
         self.basis = basis;
@@ -239,25 +277,47 @@ impl QueueFlow {
         let doubt = window.to.as_secs_f64() - window.from.as_secs_f64();
         if !self.lines.is_empty() && theirs - ours > CLOCK_JUMP_SECS + doubt.max(0.0) {
             self.lines.clear();
+            self.was_seen = false;
         }
     }
 
     /// Brings one line up to date.
-    fn follow(&mut self, sample: &LineSample, span: Span, buckets: &Arc<[f64]>) {
+    fn follow(&mut self, sample: &LineSample, span: Span, settings: &Settings<'_>) {
         let arrivals = sample.arrivals;
-        let known = self.lines.iter_mut().find(|line| line.id == sample.line);
-        let Some(line) = known.filter(|_| !arrivals.is_first) else {
-            self.lines.retain(|line| line.id != sample.line);
-            self.lines.push(Line {
+        let known = self.lines.iter().position(|line| line.id == sample.line);
+        let index = known.unwrap_or(self.lines.len());
+        if known.is_none() || arrivals.is_first {
+            // What is there at the first sight of a line was there before us.
+            let is_new = arrivals.is_first || !self.was_seen;
+            let (seen_at, ready, arrived) = match is_new {
+                true => (span, sample.ready, arrivals.total),
+                false => (self.span, 0, 0),
+            };
+            let line = Line {
                 id: sample.line,
                 epoch: arrivals.epoch,
-                arrived: arrivals.total,
+                arrived,
+                arrivals: Rate::default(),
                 started: sample.started,
-                curve: WaitCurve::new(span.from, span.to, sample.ready),
-            });
+                curve: WaitCurve::new(seen_at.from, seen_at.to, ready),
+            };
+            match self.lines.get_mut(index) {
+                Some(known) => *known = line,
+                None => self.lines.push(line),
+            }
+            if is_new {
+                return;
+            }
+        }
+        let Some(line) = self.lines.get_mut(index) else {
             return;
         };
-        let arrived = arrivals.total.saturating_sub(line.arrived);
+        let arrived = arrivals
+            .total
+            .saturating_sub(line.arrived)
+            .saturating_add(arrivals.unseen);
+        let secs = span.to - line.curve.seen_at();
+        line.arrivals.add(span.to, secs, arrived as f64);
         // A total that has fallen is a restart: what it shows has happened since.
         let started = sample.started.map(|now| match line.started {
             Some(before) if before <= now => now - before,
@@ -278,7 +338,7 @@ impl QueueFlow {
             censored,
         } = line.curve.update(poll, |segment| {
             waits
-                .get_or_insert_with(|| Waits::new(Arc::clone(buckets)))
+                .get_or_insert_with(|| Waits::new(Arc::clone(settings.buckets)))
                 .add(&segment);
         });
         let lost = arrivals.epoch != line.epoch;
@@ -295,7 +355,13 @@ impl QueueFlow {
         totals.removed = totals.removed.saturating_add(removed);
         totals.put_back = totals.put_back.saturating_add(put_back);
         totals.censored = totals.censored.saturating_add(censored);
-        totals.may_have_missed |= lost || arrivals.turned_over;
+        if lost || arrivals.turned_over {
+            totals.counts = totals.counts.max(if lost {
+                Counts::LowerBound
+            } else {
+                settings.counts
+            });
+        }
     }
 
     fn view(&self) -> FlowView {
