@@ -60,6 +60,14 @@ impl Session {
         Ok(all)
     }
 
+    /// What names this run of the server; none for a cluster, or where it may not be asked.
+    pub(super) async fn run_id(&mut self) -> Result<Option<String>, BrokerError> {
+        match self.slots {
+            Some(_) => Ok(None),
+            None => self.node(0)?.run_id().await,
+        }
+    }
+
     pub(super) async fn execute(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
         if self.slots.is_none() {
             let reads: Vec<&Read> = reads.iter().collect();

@@ -10,6 +10,7 @@ mod ledger;
 mod queue;
 mod rate;
 mod sample;
+mod saved;
 mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
@@ -17,6 +18,8 @@ pub use ledger::{Claim, Counts, Ledger};
 pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow, Settings};
 pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub(in crate::model) use saved::age_up;
+pub use saved::{SavedFlow, Shift};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 
 #[cfg(test)]
