@@ -46,7 +46,7 @@ release: ## static release binary in target/HOST/release, tried alone in an empt
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --target $(HOST)
 	@[ "$$(id -u)" != 0 ] || scripts/check-image.sh target/$(HOST)/release/tailback
 
-image: ## container image (needs docker or podman)
+image: ## container image (needs docker)
 	docker build -t tailback .
 
 deny: ## licences, advisories and bans of the dependencies (needs cargo-deny)

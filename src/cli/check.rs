@@ -44,7 +44,10 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<BrokerSnapsho
         let limit = humantime::format_duration(limit);
         BrokerError::new(
             ErrorKind::Timeout,
-            format!("{what} took longer than {limit}"),
+            format!(
+                "{what} took longer than {limit}: is this the right host and port, does it speak \
+                 TLS (rediss://, amqps://) or not as the URL says, and does a firewall let it through?"
+            ),
         )
     };
     let started = clock::now().mono;

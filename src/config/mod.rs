@@ -81,7 +81,7 @@ pub struct Poll {
     /// After this long without a good poll the queues' series are absent. Default: 3 intervals, or
     /// interval + timeout if that is longer.
     pub stale_after: Duration,
-    /// Pause between two searches for queues. Default 30 s.
+    /// Pause between two searches for queues. Default 10 s.
     pub discovery_interval: Duration,
     /// How long a queue that is no longer listed anywhere stays at 0. Default 1 h.
     pub forget_after: Duration,
@@ -183,7 +183,7 @@ pub struct Celery {
     /// kombu `unacked_key`; default `unacked` (the index is `<unacked_key>_index`).
     pub unacked_key: String,
     /// How many unacknowledged messages to attribute to their queues; above it the split is
-    /// unknown. Default 256.
+    /// unknown. Default 1000.
     pub unacked_limit: u32,
     /// RabbitMQ: globs of queues that are Celery's though detection cannot tell. Default none.
     pub queues: Vec<String>,

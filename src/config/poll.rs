@@ -25,7 +25,7 @@ impl Poll {
             interval,
             timeout,
             stale_after: stale_after(interval, timeout),
-            discovery_interval: 30 * SECOND,
+            discovery_interval: 10 * SECOND,
             forget_after: HOUR,
             max_queues: 10_000,
             max_busy_ratio: 0.25,

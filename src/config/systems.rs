@@ -13,7 +13,7 @@ impl Default for Celery {
             priority_steps: vec![0, 3, 6, 9],
             timestamp_paths: default_timestamp_paths(),
             unacked_key: "unacked".to_owned(),
-            unacked_limit: 256,
+            unacked_limit: 1000,
             queues: Vec::new(),
         }
     }

@@ -4,9 +4,11 @@
 use super::AppState;
 use super::problem::Problem;
 use crate::clock::{self, Now};
-use crate::model::{BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Timestamp, Waits};
+use crate::model::{
+    BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use globset::{GlobBuilder, GlobMatcher};
@@ -33,6 +35,8 @@ pub(super) struct QueueBody {
     system: &'static str,
     queue: String,
     jobs: JobsBody,
+    /// Why a state is null that the system can tell elsewhere.
+    jobs_unknown_reason: Option<&'static str>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
@@ -203,8 +207,11 @@ pub(super) async fn queues(
 
 pub(super) async fn queue(
     State(state): State<AppState>,
-    Path((broker, system, queue)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
 ) -> Result<Json<QueueBody>, Problem> {
+    let Path((broker, system, queue)) = path.map_err(|rejection| {
+        Problem::new(StatusCode::BAD_REQUEST, "Bad path", rejection.to_string())
+    })?;
     let snapshot = state.snapshot();
     let Some(found) = snapshot.brokers.get(broker.as_str()) else {
         return Err(Problem::new(
@@ -299,6 +306,7 @@ impl QueueBody {
                 deferred: jobs.deferred,
                 failed: jobs.failed,
             },
+            jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
             priorities: queue
                 .priorities
                 .iter()

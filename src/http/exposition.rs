@@ -127,13 +127,15 @@ impl hyper::body::Body for Pieces {
 }
 
 pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
+    let accepts = |what: &str| weight(&headers, &header::ACCEPT, what);
+    let openmetrics = accepts("application/openmetrics-text");
     let form = Form {
-        format: if accepts(&headers, &header::ACCEPT, "application/openmetrics-text") {
+        format: if openmetrics > 0.0 && openmetrics >= accepts("text/plain") {
             Format::OpenMetrics
         } else {
             Format::Text
         },
-        gzip: accepts(&headers, &header::ACCEPT_ENCODING, "gzip"),
+        gzip: weight(&headers, &header::ACCEPT_ENCODING, "gzip") > 0.0,
     };
     let pieces = state.exposition.pieces(state.snapshot(), form).await;
     let left = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -157,24 +159,22 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     response
 }
 
-/// Whether one of the listed values of a header is `wanted`, and not with weight 0.
-fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+/// How much one value of a header's list is wanted: its weight, 0 if it is not listed.
+fn weight(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> f64 {
     headers
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|item| {
+        .filter_map(|item| {
             let mut parts = item.split(';').map(str::trim);
-            let is_wanted = parts
+            parts
                 .next()
-                .is_some_and(|value| value.eq_ignore_ascii_case(wanted));
-            let is_refused = parts.any(|part| {
-                part.strip_prefix("q=")
-                    .is_some_and(|q| q.parse::<f64>().is_ok_and(|q| q == 0.0))
-            });
-            is_wanted && !is_refused
+                .filter(|value| value.eq_ignore_ascii_case(wanted))?;
+            let q = parts.find_map(|part| part.strip_prefix("q="));
+            Some(q.map_or(1.0, |q| q.parse().unwrap_or(0.0)))
         })
+        .fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -184,16 +184,17 @@ mod tests {
     #[test]
     fn a_header_is_read_item_by_item() {
         for (value, want) in [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0, identity", false),
-            ("identity", false),
-            ("xgzip", false),
+            ("gzip", 1.0),
+            ("deflate, GZIP;q=0.5", 0.5),
+            ("gzip;q=0, identity", 0.0),
+            ("gzip;q=much", 0.0),
+            ("identity", 0.0),
+            ("xgzip", 0.0),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
             assert_eq!(
-                accepts(&headers, &header::ACCEPT_ENCODING, "gzip"),
+                weight(&headers, &header::ACCEPT_ENCODING, "gzip"),
                 want,
                 "{value}"
             );

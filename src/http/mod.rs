@@ -50,6 +50,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/queues/{broker}/{system}/{queue}", get(api::queue))
         .route("/api/v1/brokers", get(api::brokers))
         .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::only_get)
         .with_state(state)
 }
 

@@ -48,3 +48,11 @@ pub(super) async fn no_such_path(uri: Uri) -> Problem {
         ),
     )
 }
+
+pub(super) async fn only_get() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Method not allowed",
+        "everything here is read with GET",
+    )
+}

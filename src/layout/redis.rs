@@ -281,8 +281,19 @@ pub enum Step {
 #[derive(Debug)]
 pub enum Outcome {
     Observed(Box<Observation>),
+    /// Observed as far as the broker allows; this it does not.
+    Partly(Box<Observation>, Refusal),
     /// The queue cannot be read at all.
     Unreadable(Refusal),
+}
+
+impl Outcome {
+    pub fn of(observation: Observation, refusal: Option<Refusal>) -> Self {
+        match refusal {
+            None => Self::Observed(Box::new(observation)),
+            Some(refusal) => Self::Partly(Box::new(observation), refusal),
+        }
+    }
 }
 
 /// The window of an observation that is not yet stamped.

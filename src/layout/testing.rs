@@ -202,7 +202,9 @@ impl Keyspace {
             .into_iter()
             .map(|outcome| match outcome {
                 Outcome::Observed(observation) => (observation.queue.to_string(), *observation),
-                Outcome::Unreadable(refusal) => panic!("unreadable: {refusal:?}"),
+                Outcome::Partly(_, refusal) | Outcome::Unreadable(refusal) => {
+                    panic!("unreadable: {refusal:?}")
+                }
             })
             .collect()
     }

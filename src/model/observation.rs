@@ -37,6 +37,8 @@ pub struct Observation {
     /// When the broker was asked and had answered, on the broker's clock.
     pub window: Window,
     pub jobs: Jobs,
+    /// Why a state is unknown here that the system can tell elsewhere.
+    pub jobs_unknown: Option<Reason>,
     /// Ready jobs by priority level, where the system has levels.
     pub priorities: Vec<(u8, u64)>,
     pub head: Head,
@@ -63,6 +65,7 @@ impl Observation {
             queue,
             window,
             jobs: Jobs::default(),
+            jobs_unknown: None,
             priorities: Vec::new(),
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,

@@ -4,7 +4,7 @@
 use super::flow::FlowView;
 use super::latency::LatencySource;
 use super::observation::{Counters, Jobs};
-use super::{DropReason, ErrorKind, Latency, System, Timestamp};
+use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,6 +98,7 @@ pub struct QueueSnapshot {
     pub system: System,
     pub queue: Arc<str>,
     pub jobs: Jobs,
+    pub jobs_unknown: Option<Reason>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.

@@ -253,6 +253,10 @@ impl QueueMemory {
             Some(sample) => self.flow.apply(sample, observation.window, settings),
         };
         let flow = self.flow.view();
+        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
+            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
+            None => latency,
+        };
         if let Some(flow) = &flow {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
@@ -273,6 +277,7 @@ impl QueueMemory {
             system: observation.system,
             queue: observation.queue,
             jobs: observation.jobs,
+            jobs_unknown: observation.jobs_unknown,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),

@@ -203,8 +203,8 @@ impl<S: Source> Poller<S> {
         BrokerError::new(
             ErrorKind::Timeout,
             format!(
-                "{what} took longer than {}; the broker is slow or unreachable, or `timeout` is \
-                 too short for it",
+                "{what} took longer than {}: the broker is slow or does not answer, speaks TLS where \
+                 the URL says it does not (or the reverse), or `timeout` is too short for it",
                 humantime::format_duration(self.config.timeout)
             ),
         )

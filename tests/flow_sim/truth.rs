@@ -175,15 +175,15 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
                 }
             },
         }
-        for level in 0..waiting.len() {
-            while !waiting[level].is_empty() {
+        for (level, list) in waiting.iter_mut().enumerate() {
+            while !list.is_empty() {
                 let wants =
                     |node: &State| node.is_up && (node.free > 0 || node.held.len() < node.prefetch);
                 let able: Vec<usize> = (0..nodes.len()).filter(|i| wants(&nodes[*i])).collect();
                 let Some(index) = random.pick(&able) else {
                     break;
                 };
-                let message = waiting[level].pop_front().unwrap();
+                let message = list.pop_front().unwrap();
                 events.push(Event {
                     at,
                     what: What::IsTaken,

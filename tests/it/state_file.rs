@@ -62,7 +62,7 @@ impl Bench {
     fn latency(&self, tailback: &Tailback) -> (f64, f64, Option<f64>) {
         let metrics = tailback.wait_jobs("list", "jobs", "ready", self.pushed.len() as u64);
         let truth = self.pushed[0].elapsed().as_secs_f64();
-        let min = get(&metrics, "tailback_queue_latency_min_seconds").unwrap();
+        let min = get(&metrics, "tailback_queue_latency_min_seconds").unwrap_or(0.0);
         (
             min,
             truth,

@@ -65,7 +65,9 @@ impl Client {
         limit: Duration,
         meter: Arc<Meter>,
     ) -> Self {
-        let limit = limit / u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
+        // Half of the poll's time is left for AMQP, should no node answer.
+        let tries = u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
+        let limit = limit / tries / 2;
         let path_prefix = path_prefix.trim_end_matches('/').to_owned();
         let authorization = basic(username, password);
         Self {

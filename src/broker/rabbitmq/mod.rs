@@ -179,7 +179,7 @@ impl Source for RabbitMqSource {
             return Ok(success);
         }
         match self.poll_management().await {
-            Err(error) if error.kind == ErrorKind::Connect => self.fall_back(error).await,
+            Err(error) if is_out_of_reach(&error) => self.fall_back(error).await,
             outcome => {
                 if let (Ok(_), Presence::Seen { misses }) = (&outcome, &mut self.presence) {
                     *misses = 0;
@@ -215,7 +215,7 @@ impl RabbitMqSource {
             // Known, and told at every poll.
             Err(_) if is_absent => return Ok(()),
             // The poll decides what stands in.
-            Err(error) if error.kind == ErrorKind::Connect && !self.literals.is_empty() => {
+            Err(error) if is_out_of_reach(&error) && !self.literals.is_empty() => {
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -230,4 +230,9 @@ impl RabbitMqSource {
         }
         Ok(())
     }
+}
+
+/// Refused, or silent as behind a firewall.
+fn is_out_of_reach(error: &BrokerError) -> bool {
+    matches!(error.kind, ErrorKind::Connect | ErrorKind::Timeout)
 }

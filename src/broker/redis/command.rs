@@ -141,7 +141,7 @@ fn plain(value: Value) -> Reply {
 }
 
 /// A refusal of a single read; `Err` where the error concerns the whole connection.
-fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
+pub(super) fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
     let kind = match error.code() {
         Some("NOPERM") => RefusalKind::NotPermitted,
         Some("WRONGTYPE") => RefusalKind::WrongType,
@@ -169,10 +169,6 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
     let (kind, advice) = match error.code() {
         Some("NOAUTH") => (ErrorKind::Auth, "set a user name and password"),
         Some("WRONGPASS") => (ErrorKind::Auth, "check the user name and password"),
-        Some("NOPERM") => (
-            ErrorKind::Permission,
-            "the ACL user lacks a right; give it the rule in the README's section on security",
-        ),
         Some("LOADING") => (
             ErrorKind::Protocol,
             "Redis is loading its data; it will pass",
@@ -185,6 +181,28 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
         ),
         Some("CLUSTERDOWN") => (ErrorKind::Protocol, "the cluster does not serve all slots"),
         Some("MASTERDOWN") => (ErrorKind::Protocol, "the replica has lost its master"),
+        // The client library keeps no code of what fails while it logs in, only the words.
+        _ if words.contains("NOPERM") || words.contains("no permissions") => (
+            ErrorKind::Permission,
+            "the ACL user lacks a right; give it the rule in the README's section on security",
+        ),
+        _ if words.contains("DB index") => (
+            ErrorKind::Protocol,
+            "there is no database of this number; check the URL",
+        ),
+        _ if words.contains("cluster support disabled") => (
+            ErrorKind::Protocol,
+            "this Redis is no cluster: use a redis:// URL",
+        ),
+        _ if words
+            .to_ascii_lowercase()
+            .contains("unknown command 'sentinel'") =>
+        {
+            (
+                ErrorKind::Protocol,
+                "this is no sentinel: use a redis:// URL, or the sentinels' port",
+            )
+        }
         _ if error.kind() == redis::ErrorKind::AuthenticationFailed
             || error.detail().is_some_and(|detail| detail.contains("AUTH")) =>
         {
@@ -198,9 +216,4 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
         _ => (ErrorKind::Protocol, "Redis answered what was not expected"),
     };
     BrokerError::new(kind, format!("{place}: {words} ({advice})"))
-}
-
-/// Whether the answer says that keys live on another node than we thought.
-pub(super) fn is_redirect(error: &RedisError) -> bool {
-    matches!(error.code(), Some("MOVED" | "ASK"))
 }

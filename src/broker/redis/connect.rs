@@ -2,6 +2,7 @@
 //! master of a cluster.
 
 use super::node::{Hello, Login, Node};
+use super::quarantine::Quarantine;
 use super::session::{Session, SlotRange};
 use crate::broker::BrokerError;
 use crate::broker::tls::TlsContext;
@@ -10,13 +11,14 @@ use crate::config::{HostPort, Redis, RedisTopology};
 use crate::model::ErrorKind;
 use redis::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What is needed to connect.
 pub(super) struct Connector<'a> {
     pub(super) config: &'a Redis,
     pub(super) max_payload: u64,
     pub(super) meter: &'a Arc<Meter>,
+    pub(super) quarantine: &'a Arc<Mutex<Quarantine>>,
 }
 
 // === impl Connector ===
@@ -32,7 +34,7 @@ impl Connector<'_> {
             RedisTopology::Single(host) => {
                 let mut node = self.node(host, &login).await?;
                 let hello = node.hello().await;
-                Ok(Session::new(vec![node], None, hello))
+                Ok(Session::new(vec![node], None, hello, self.quarantine))
             }
             RedisTopology::Unix(path) => {
                 let stream = wire::connect_unix(path, self.meter).await?;
@@ -40,7 +42,7 @@ impl Connector<'_> {
                 let mut node =
                     Node::open(stream, &login, self.max_payload, self.meter, place).await?;
                 let hello = node.hello().await;
-                Ok(Session::new(vec![node], None, hello))
+                Ok(Session::new(vec![node], None, hello, self.quarantine))
             }
             RedisTopology::Sentinel {
                 sentinels,
@@ -56,7 +58,7 @@ impl Connector<'_> {
                 let (node, hello) = self
                     .master(sentinels, master, &sentinel_login, &login)
                     .await?;
-                Ok(Session::new(vec![node], None, hello))
+                Ok(Session::new(vec![node], None, hello, self.quarantine))
             }
             RedisTopology::Cluster(seeds) => self.cluster(seeds, &login).await,
         }
@@ -172,7 +174,7 @@ impl Connector<'_> {
             nodes.push(self.node(&address, login).await?);
         }
         slots.sort_by_key(|range| range.from);
-        Ok(Session::new(nodes, Some(slots), hello))
+        Ok(Session::new(nodes, Some(slots), hello, self.quarantine))
     }
 }
 

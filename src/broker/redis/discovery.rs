@@ -6,8 +6,9 @@ use super::catalogue::Catalogue;
 use super::session::Session;
 use crate::broker::BrokerError;
 use crate::clock;
-use crate::layout::glob;
-use crate::layout::redis::{Bytes, KeyMeaning, Read, Registry, Reply};
+use crate::layout::redis::{Bytes, KeyMeaning, Read, Refusal, Registry, Reply};
+use crate::layout::{glob, name};
+use crate::model::{PollFailure, System};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -26,12 +27,17 @@ const MIN_REST: Duration = Duration::from_millis(2);
 /// time however many keys there are.
 const PASS_REST: u32 = 50;
 
+/// Registries that could not be read and are told one by one.
+const COMPLAINTS: usize = 5;
+
 /// Where the search is.
 #[derive(Default)]
 pub(super) struct Discovery {
     pass: Option<Pass>,
     /// Set once a whole pass is through.
     pub(super) complete: bool,
+    /// What the last pass was refused: without it queues may be missing.
+    pub(super) complaints: Vec<PollFailure>,
 }
 
 struct Pass {
@@ -39,6 +45,7 @@ struct Pass {
     sets: VecDeque<(usize, Bytes, u64)>,
     walk: Option<Walk>,
     spent: Duration,
+    complaints: Vec<PollFailure>,
 }
 
 /// A walk over all keys of all nodes.
@@ -70,7 +77,11 @@ impl Discovery {
             return Ok((took * REST).max(MIN_REST));
         }
         let spent = pass.spent;
-        self.pass = None;
+        self.complaints = self
+            .pass
+            .take()
+            .map(|pass| pass.complaints)
+            .unwrap_or_default();
         self.complete = true;
         catalogue.forget(clock::now().mono);
         Ok(interval.max(spent * PASS_REST))
@@ -116,6 +127,7 @@ impl Pass {
             sets,
             walk,
             spent: Duration::ZERO,
+            complaints: Vec::new(),
         }
     }
 
@@ -127,22 +139,65 @@ impl Pass {
     ) -> Result<bool, BrokerError> {
         if !self.sets.is_empty() {
             self.read_sets(session, catalogue).await?;
-        } else if let Some(walk) = &mut self.walk {
-            let page = session
-                .scan(walk.node, walk.cursor, &walk.pattern, PAGE)
-                .await?;
-            walk.cursor = page.cursor;
-            let finished = page.cursor == 0 && {
-                walk.node += 1;
-                walk.node >= session.node_count()
-            };
-            let candidates = self.sort_keys(catalogue, page.items);
-            learn_typed(session, catalogue, candidates).await?;
-            if finished {
-                self.walk = None;
-            }
+        } else if self.walk.is_some() {
+            self.walk_on(session, catalogue).await?;
         }
         Ok(self.sets.is_empty() && self.walk.is_none())
+    }
+
+    /// Reads one page of the walk over the keys.
+    async fn walk_on(
+        &mut self,
+        session: &mut Session,
+        catalogue: &mut Catalogue,
+    ) -> Result<(), BrokerError> {
+        let Some(walk) = &mut self.walk else {
+            return Ok(());
+        };
+        let page = session
+            .scan(walk.node, walk.cursor, &walk.pattern, PAGE)
+            .await?;
+        match page {
+            Ok(page) => {
+                walk.cursor = page.cursor;
+                let finished = page.cursor == 0 && {
+                    walk.node += 1;
+                    walk.node >= session.node_count()
+                };
+                let candidates = self.sort_keys(catalogue, page.items);
+                learn_typed(session, catalogue, candidates).await?;
+                if finished {
+                    self.walk = None;
+                }
+            }
+            Err(refusal) => {
+                self.walk = None;
+                self.complaints.push(PollFailure {
+                    kind: refusal.kind.error_kind(),
+                    message: format!(
+                        "cannot search the keys for queues: {}; systems without a set of their \
+                         queues (Celery among them) are not found",
+                        refusal.message
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A registry that cannot be read hides queues, so it is told; a few of them are enough.
+    fn complain(&mut self, system: System, key: &[u8], refusal: &Refusal) {
+        if self.complaints.len() < COMPLAINTS {
+            self.complaints.push(PollFailure {
+                kind: refusal.kind.error_kind(),
+                message: format!(
+                    "cannot read where {} writes down its queues ({:?}): {}",
+                    system.as_str(),
+                    name::shown(key),
+                    refusal.message
+                ),
+            });
+        }
     }
 
     async fn read_sets(
@@ -158,8 +213,15 @@ impl Pass {
         let pages = session.sscan(&asked, PAGE).await?;
         let now = clock::now().mono;
         for ((layout, key, _), page) in batch.into_iter().zip(pages) {
-            // Not a set, or not ours to read: then it names no queues.
-            let Some(page) = page else { continue };
+            let page = match page {
+                Ok(page) => page,
+                Err(refusal) => {
+                    if let Some(bound) = catalogue.layouts.get(layout) {
+                        self.complain(bound.system, &key, &refusal);
+                    }
+                    continue;
+                }
+            };
             for member in &page.items {
                 let named = catalogue
                     .layouts

@@ -36,6 +36,9 @@ impl Allowance {
     }
 }
 
+/// Longer lines than this are no Redis's: errors and numbers are short.
+const MAX_LINE: usize = 64 * 1024;
+
 /// The filter, as a state machine over the incoming bytes.
 #[derive(Debug)]
 struct Filter {
@@ -173,6 +176,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 return Poll::Ready(Ok(()));
             }
             this.filter.feed(raw.filled(), &mut this.ready);
+            if this.filter.line.len() > MAX_LINE {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a line without an end: this is no Redis",
+                )));
+            }
         }
     }
 }

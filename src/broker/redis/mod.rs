@@ -8,6 +8,7 @@ mod discovery;
 mod guard;
 mod memory;
 mod node;
+mod quarantine;
 mod session;
 
 use super::wire::Meter;
@@ -23,8 +24,9 @@ use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
 use memory::Remembering;
+use quarantine::Quarantine;
 use session::Session;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Queues in one conversation: one round trip for each kind of read of so many.
@@ -45,6 +47,7 @@ pub struct RedisSource {
     discovery: Discovery,
     session: Option<Session>,
     memory: Remembering,
+    quarantine: Arc<Mutex<Quarantine>>,
 }
 
 /// The broker's clock as seen from ours, with the doubt that the round trip leaves.
@@ -76,6 +79,7 @@ impl RedisSource {
             discovery: Discovery::default(),
             session: None,
             memory: Remembering::default(),
+            quarantine: Arc::default(),
         }
     }
 
@@ -90,6 +94,7 @@ impl RedisSource {
                     config: &self.config,
                     max_payload: self.max_payload,
                     meter: &self.meter,
+                    quarantine: &self.quarantine,
                 };
                 connector.connect().await
             }
@@ -104,7 +109,10 @@ impl RedisSource {
         let (polled, over_limit) = self.catalogue.polled();
         // Before the lists: what is pushed in between is then counted at the next poll.
         let pushes = session.pushes().await?;
-        let mut harvest = Harvest::default();
+        let mut harvest = Harvest {
+            faults: self.discovery.complaints.clone(),
+            ..Harvest::default()
+        };
         for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
             if queues.is_empty() {
                 continue;
@@ -280,20 +288,25 @@ impl Harvest {
         outcome: Outcome,
         (window, span): (Window, Span),
     ) {
-        match outcome {
-            Outcome::Observed(mut observation) => {
-                observation.window = window;
-                if let Some(flow) = &mut observation.flow {
-                    flow.span = span;
-                }
-                self.observations.push(*observation);
-            }
+        let (observation, refusal) = match outcome {
+            Outcome::Observed(observation) => (Some(observation), None),
+            Outcome::Partly(observation, refusal) => (Some(observation), Some(refusal)),
             Outcome::Unreadable(refusal) => {
                 self.unreadable += 1;
-                if self.faults.len() < MAX_FAULTS {
-                    self.faults.push(explain(system, queue, &refusal));
-                }
+                (None, Some(refusal))
             }
+        };
+        if let Some(refusal) = refusal
+            && self.faults.len() < MAX_FAULTS
+        {
+            self.faults.push(explain(system, queue, &refusal));
+        }
+        if let Some(mut observation) = observation {
+            observation.window = window;
+            if let Some(flow) = &mut observation.flow {
+                flow.span = span;
+            }
+            self.observations.push(*observation);
         }
     }
 

@@ -1,10 +1,10 @@
 //! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
 
-use super::command::{self, commands, fault, is_redirect, width};
+use super::command::{self, commands, fault, width};
 use super::guard::{Allowance, Guard};
 use crate::broker::BrokerError;
 use crate::broker::wire::{Meter, Stream};
-use crate::layout::redis::{Read, Reply};
+use crate::layout::redis::{Read, Refusal, Reply};
 use crate::model::{ErrorKind, Timestamp};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -219,29 +219,30 @@ impl Node {
         ))
     }
 
-    /// One page of the walk over all keys.
+    /// One page of the walk over all keys, or why it is refused.
     pub(super) async fn scan(
         &mut self,
         cursor: u64,
         pattern: &[u8],
         count: u32,
-    ) -> Result<Page, BrokerError> {
-        let mut command = redis::cmd("SCAN");
-        command.arg(cursor);
+    ) -> Result<Result<Page, Refusal>, BrokerError> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.cmd("SCAN").arg(cursor);
         if pattern != b"*" {
-            command.arg("MATCH").arg(pattern);
+            pipeline.arg("MATCH").arg(pattern);
         }
-        let value = self.raw("scan", command.arg("COUNT").arg(count)).await?;
-        page(value).ok_or_else(|| self.out_of_step("SCAN"))
+        pipeline.arg("COUNT").arg(count);
+        self.meter.count("scan", 1);
+        let mut pages = self.pages(&mut pipeline).await?;
+        pages.pop().ok_or_else(|| self.out_of_step("SCAN"))
     }
 
-    /// One page of each of several sets, in one pipeline. `None` where a key is no set or may not
-    /// be read.
+    /// One page of each of several sets, in one pipeline, or why it is refused.
     pub(super) async fn sscan(
         &mut self,
         sets: &[(&[u8], u64)],
         count: u32,
-    ) -> Result<Vec<Option<Page>>, BrokerError> {
+    ) -> Result<Vec<Result<Page, Refusal>>, BrokerError> {
         let mut pipeline = Pipeline::with_capacity(sets.len());
         for (key, cursor) in sets {
             pipeline
@@ -252,12 +253,23 @@ impl Node {
                 .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
-        self.send(&mut pipeline)
+        self.pages(&mut pipeline).await
+    }
+
+    async fn pages(
+        &mut self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<Result<Page, Refusal>>, BrokerError> {
+        self.send(pipeline)
             .await?
             .into_iter()
-            .map(|result| match result {
-                Err(error) if is_redirect(&error) => Err(self.fault(&error)),
-                other => Ok(other.ok().and_then(page)),
+            .map(|result| match result.and_then(Value::extract_error) {
+                Ok(value) => page(value)
+                    .map(Ok)
+                    .ok_or_else(|| self.out_of_step("a scan")),
+                Err(error) => command::refusal(error)
+                    .map(Err)
+                    .map_err(|error| self.fault(&error)),
             })
             .collect()
     }

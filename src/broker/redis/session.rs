@@ -1,10 +1,13 @@
 //! The open connections of one configured Redis, and which of them serves a key.
 
 use super::node::{Hello, Node, Page};
+use super::quarantine::Quarantine;
 use crate::broker::BrokerError;
-use crate::layout::redis::{Bytes, Read, Reply};
+use crate::clock;
+use crate::layout::redis::{Bytes, Read, Refusal, Reply};
 use crate::model::{ErrorKind, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Open connections. Dropped as a whole on any fault: a reply that is still due would otherwise be
 /// taken for the answer to the next question.
@@ -13,6 +16,8 @@ pub(super) struct Session {
     /// For a cluster, which node serves each slot.
     slots: Option<Vec<SlotRange>>,
     hello: Hello,
+    /// Outlives the session.
+    quarantine: Arc<Mutex<Quarantine>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +31,17 @@ pub(super) struct SlotRange {
 
 impl Session {
     /// A session with one node, or with those of a cluster and what each serves.
-    pub(super) fn new(nodes: Vec<Node>, slots: Option<Vec<SlotRange>>, hello: Hello) -> Self {
+    pub(super) fn new(
+        nodes: Vec<Node>,
+        slots: Option<Vec<SlotRange>>,
+        hello: Hello,
+        quarantine: &Arc<Mutex<Quarantine>>,
+    ) -> Self {
         Self {
             nodes,
             slots,
             hello,
+            quarantine: Arc::clone(quarantine),
         }
     }
 
@@ -68,7 +79,28 @@ impl Session {
         }
     }
 
+    /// One reply a read, in their order. What was too large a moment ago is not asked for.
     pub(super) async fn execute(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
+        let now = clock::now().mono;
+        let screened = self.quarantine().screen(reads, now);
+        let Some(mut screened) = screened else {
+            let replies = self.send(reads).await?;
+            self.quarantine().learn(reads, &replies, now);
+            return Ok(replies);
+        };
+        let sent = std::mem::take(&mut screened.reads);
+        let replies = self.send(&sent).await?;
+        self.quarantine().learn(&sent, &replies, now);
+        Ok(screened.restore(replies))
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
+        self.quarantine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
         if self.slots.is_none() {
             let reads: Vec<&Read> = reads.iter().collect();
             return self.node(0)?.execute(&reads).await;
@@ -103,7 +135,7 @@ impl Session {
         cursor: u64,
         pattern: &[u8],
         count: u32,
-    ) -> Result<Page, BrokerError> {
+    ) -> Result<Result<Page, Refusal>, BrokerError> {
         self.node(node)?.scan(cursor, pattern, count).await
     }
 
@@ -112,12 +144,13 @@ impl Session {
         &mut self,
         sets: &[(Bytes, u64)],
         count: u32,
-    ) -> Result<Vec<Option<Page>>, BrokerError> {
+    ) -> Result<Vec<Result<Page, Refusal>>, BrokerError> {
         let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, (key, _)) in sets.iter().enumerate() {
             by_node.entry(self.node_of(key)?).or_default().push(index);
         }
-        let mut pages: Vec<Option<Page>> = sets.iter().map(|_| None).collect();
+        let mut pages: Vec<Result<Page, Refusal>> =
+            sets.iter().map(|_| Ok(Page::default())).collect();
         for (node, indexes) in by_node {
             let batch: Vec<(&[u8], u64)> = indexes
                 .iter()

@@ -19,6 +19,8 @@ pub(super) struct List {
     pub(super) head: Head,
     /// How the list has moved; none if that could not be read.
     pub(super) sight: Option<Sight>,
+    /// What the broker refused of it, if anything.
+    pub(super) refused: Option<Refusal>,
     /// The first message that waits has been handed out before.
     is_put_back: bool,
     phase: Phase,
@@ -55,6 +57,7 @@ impl List {
             next_due: None,
             head: Head::Empty,
             sight: None,
+            refused: None,
             is_put_back: false,
         }
     }
@@ -114,7 +117,14 @@ impl List {
                 (fits, each)
             }
             // Drained meanwhile, or a server that cannot say (before Redis 4, or no right).
-            _ => (true, watch.last_head_size().unwrap_or(0).into()),
+            other => {
+                if let Reply::Refused(refusal) = other
+                    && refusal.kind == RefusalKind::NotPermitted
+                {
+                    self.refused = Some(refusal);
+                }
+                (true, watch.last_head_size().unwrap_or(0).into())
+            }
         };
         if !fits {
             self.head = Head::Unknown(Reason::PayloadTooLarge);
@@ -190,6 +200,11 @@ impl List {
                 ..
             }) => {
                 self.head = Head::Unknown(Reason::PayloadTooLarge);
+                return false;
+            }
+            Reply::Refused(refusal) => {
+                self.head = Head::Unknown(Reason::NotPermitted);
+                self.refused = Some(refusal);
                 return false;
             }
             _ => None,

@@ -226,8 +226,10 @@ impl CeleryProbe<'_> {
         {
             observation.head = Head::Unknown(Reason::PositionsNotReadable);
         }
+        observation.jobs_unknown = self.layout.unacked.unknown();
+        let refused = lists.iter_mut().find_map(|list| list.refused.take());
         observation.flow = self.flow(queue, &mut lists);
-        Outcome::Observed(Box::new(observation))
+        Outcome::of(observation, refused)
     }
 
     /// What the positions in the lists say, if they could be read in all of them.

@@ -6,8 +6,9 @@
 //! A tag is never used twice, so each message is fetched once and remembered by its tag.
 
 use super::message::Message;
+use crate::layout::name;
 use crate::layout::redis::{Bytes, Read, Refusal, Reply};
-use crate::model::Timestamp;
+use crate::model::{Reason, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 
@@ -104,6 +105,16 @@ impl Unacked {
             .map(|split| split.get(queue).copied().unwrap_or_default())
     }
 
+    /// Why [`Self::of`] is `None`, if it is.
+    pub(super) fn unknown(&self) -> Option<Reason> {
+        match (&self.split, &self.complaint) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Reason::NotPermitted),
+            (None, None) if self.over_limit => Some(Reason::TooManyUnacknowledged),
+            (None, None) => Some(Reason::UnacknowledgedUnreadable),
+        }
+    }
+
     pub(super) fn complaint(&self) -> Option<&Refusal> {
         self.complaint.as_ref()
     }
@@ -136,7 +147,9 @@ impl Unacked {
         };
         match reads {
             Err(refusal) => {
-                self.complaint = Some(refusal);
+                // The server's words do not name the key.
+                let message = format!("{} ({})", refusal.message, name::shown(&self.hash));
+                self.complaint = Some(Refusal { message, ..refusal });
                 Vec::new()
             }
             Ok(reads) => {

@@ -3,7 +3,9 @@
 
 use super::RqLayout;
 use crate::layout::celery::iso_time;
-use crate::layout::redis::{Outcome, Probe, QueueRef, Read, Refusal, Reply, Step, UNSTAMPED};
+use crate::layout::redis::{
+    Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Step, UNSTAMPED,
+};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
 
@@ -43,6 +45,8 @@ struct QueueState<'a> {
     /// Times of the jobs at the head that still exist, next to run first.
     heads: Vec<Option<Timestamp>>,
     started: Vec<Option<Timestamp>>,
+    /// What the broker refused of it, if anything.
+    refused: Option<Refusal>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -172,26 +176,22 @@ impl<'a> RqProbe<'a> {
             let Some(state) = self.queues.get_mut(index) else {
                 continue;
             };
-            let Ok(counts) = &state.counts else { continue };
+            let Ok(Counts { ready, wip, .. }) = state.counts else {
+                continue;
+            };
             state.ids.clear();
-            if counts.ready > beyond && state.heads.is_empty() {
-                let ids = replies
-                    .next()
-                    .unwrap_or(Reply::Nil)
-                    .array()
-                    .unwrap_or_default();
-                state.ids = ids
-                    .into_iter()
-                    .filter_map(|id| id.bytes().ok().flatten())
-                    .collect();
+            if ready > beyond && state.heads.is_empty() {
+                let ids = replies.next().unwrap_or(Reply::Nil).array();
+                for id in state.kept(ids).unwrap_or_default() {
+                    let id = state.kept(id.bytes()).flatten();
+                    state.ids.extend(id);
+                }
             }
-            if try_ == 0 && counts.wip > 0 {
-                let entries = replies
-                    .next()
-                    .unwrap_or(Reply::Nil)
-                    .scored()
-                    .unwrap_or_default();
-                state.running = entries
+            if try_ == 0 && wip > 0 {
+                let entries = replies.next().unwrap_or(Reply::Nil).scored();
+                state.running = state
+                    .kept(entries)
+                    .unwrap_or_default()
                     .into_iter()
                     // Entries of killed workers stay until their time is over.
                     .filter(|(_, expiry)| *expiry >= now)
@@ -223,7 +223,8 @@ impl<'a> RqProbe<'a> {
         for state in &mut self.queues {
             let ids = std::mem::take(&mut state.ids);
             for reply in replies.by_ref().take(ids.len()) {
-                state.heads.extend(enqueued(reply));
+                let head = state.enqueued(reply);
+                state.heads.extend(head);
             }
             if try_ == 0 {
                 let started = replies.by_ref().take(state.running.len());
@@ -255,7 +256,7 @@ impl<'a> RqProbe<'a> {
         observation.consumers = self.layout.survey.workers(&queue.raw);
         observation.head = state.head(counts.ready);
         observation.oldest_in_progress = state.oldest_start(counts.wip);
-        Outcome::Observed(Box::new(observation))
+        Outcome::of(observation, state.refused.clone())
     }
 }
 
@@ -270,7 +271,30 @@ impl<'a> QueueState<'a> {
             running: Vec::new(),
             heads: Vec::new(),
             started: Vec::new(),
+            refused: None,
         }
+    }
+
+    /// The outcome, or `None` where it was refused, which is remembered.
+    fn kept<T>(&mut self, outcome: Result<T, Refusal>) -> Option<T> {
+        outcome.map_err(|refusal| self.refused = Some(refusal)).ok()
+    }
+
+    /// When a job at the head was enqueued: nothing where its hash is gone, `Some(None)` where it is
+    /// there and its time is not known.
+    fn enqueued(&mut self, reply: Reply) -> Option<Option<Timestamp>> {
+        let Some(fields) = self.kept(reply.array()) else {
+            return Some(None);
+        };
+        if fields.iter().all(|field| *field == Reply::Nil) {
+            return None;
+        }
+        for field in &fields {
+            if let Reply::Refused(refusal) = field {
+                self.refused = Some(refusal.clone());
+            }
+        }
+        Some(first_time(fields))
     }
 
     /// The oldest of the jobs at the head. Where they are not in the order of their times, jobs
@@ -281,10 +305,13 @@ impl<'a> QueueState<'a> {
         }
         let times: Vec<Timestamp> = self.heads.iter().copied().flatten().collect();
         let Some(oldest) = times.iter().min().copied() else {
-            return Head::Unknown(if self.heads.is_empty() {
-                Reason::HeadMissing
-            } else {
-                Reason::NoTimestamp
+            let refused = self.refused.as_ref().map(|refusal| refusal.kind);
+            return Head::Unknown(match refused {
+                Some(RefusalKind::TooLarge) => Reason::PayloadTooLarge,
+                Some(RefusalKind::NotPermitted) => Reason::NotPermitted,
+                Some(_) => Reason::Undecodable,
+                None if self.heads.is_empty() => Reason::HeadMissing,
+                None => Reason::NoTimestamp,
             });
         };
         let in_order = times.is_sorted() && times.len() == self.heads.len();
@@ -334,16 +361,6 @@ impl Counts {
 pub(super) fn job_id(member: &[u8]) -> &[u8] {
     let cut = member.iter().rposition(|byte| *byte == b':');
     cut.and_then(|cut| member.get(..cut)).unwrap_or(member)
-}
-
-/// When a job at the head was enqueued: nothing where its hash is gone, `Some(None)` where it is
-/// there and keeps no time.
-fn enqueued(reply: Reply) -> Option<Option<Timestamp>> {
-    let fields = reply.array().ok()?;
-    if fields.iter().all(|field| *field == Reply::Nil) {
-        return None;
-    }
-    Some(first_time(fields))
 }
 
 /// The first field that holds a time.

@@ -1,11 +1,13 @@
 //! The flow of one queue: a curve for each of its lines, and what they tell together.
 
-use super::curve::{Basis, Moved, Poll, WaitCurve};
+use super::curve::{Moved, Poll, WaitCurve};
+use super::head::{line_age, oldest};
 use super::ledger::{Claim, Counts};
 use super::rate::Rate;
-use super::sample::{FlowSample, HeadState, LineSample, Span};
+use super::sample::{FlowSample, LineSample, Span};
+use super::view::{FlowBasis, FlowTotals, FlowView};
 use super::waits::Waits;
-use crate::model::latency::{Age, Latency, LatencySource, Reason};
+use crate::model::latency::Latency;
 use crate::model::{Timestamp, Window};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -52,21 +54,6 @@ struct Line {
     curve: WaitCurve,
 }
 
-/// Counted since the first poll.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FlowTotals {
-    pub enqueued: u64,
-    pub started: u64,
-    /// Left without having been handed out, where the broker tells the two apart.
-    pub removed: u64,
-    /// Came back to the head.
-    pub put_back: u64,
-    /// Started, but older than our first poll: not in the histogram.
-    pub censored: u64,
-    /// How good all these are.
-    pub counts: Counts,
-}
-
 /// What holds for all queues of a broker at one poll.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
@@ -74,85 +61,6 @@ pub struct Settings<'a> {
     pub buckets: &'a Arc<[f64]>,
     /// How good the numbers are of lines that turned over.
     pub counts: Counts,
-}
-
-/// What the flow of a queue tells. Immutable and shared.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct FlowView {
-    pub totals: FlowTotals,
-    /// Absent until a job whose arrival was seen has started.
-    pub waits: Option<Waits>,
-    pub drain: Option<Duration>,
-    pub basis: FlowBasis,
-}
-
-/// What the latency of a queue rests on. Closed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FlowBasis {
-    #[default]
-    Empty,
-    /// The head carries its own time.
-    Timestamp,
-    /// Arrivals and departures seen, order kept: hard bounds.
-    Curve,
-    /// The head was there before our first poll: a lower bound.
-    Cold,
-    /// Jobs were put back at the head: a lower bound.
-    PutBack,
-    /// Jobs were taken out of order: a lower bound.
-    Unordered,
-    /// Nothing that tells it.
-    Unknown,
-}
-
-impl FlowBasis {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Timestamp => "timestamp",
-            Self::Curve => "curve",
-            Self::Cold => "cold",
-            Self::PutBack => "put_back",
-            Self::Unordered => "unordered",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Why there is no upper bound.
-    pub const fn without_max(self) -> Option<&'static str> {
-        match self {
-            Self::Empty | Self::Timestamp | Self::Curve => None,
-            Self::Cold => Some("the oldest job was there before tailback's first poll"),
-            Self::PutBack => {
-                Some("jobs were put back at the head, in an order that is not visible")
-            }
-            Self::Unordered => Some("jobs were taken out of the order of their arrival"),
-            Self::Unknown => Some("nothing tells how old the oldest job is"),
-        }
-    }
-}
-
-impl From<Basis> for FlowBasis {
-    fn from(basis: Basis) -> Self {
-        match basis {
-            Basis::Curve => Self::Curve,
-            Basis::Cold => Self::Cold,
-            Basis::PutBack => Self::PutBack,
-            Basis::Unordered => Self::Unordered,
-        }
-    }
-}
-
-/// The age of the head of one line.
-#[derive(Debug, Clone, Copy)]
-struct LineAge {
-    min: f64,
-    estimate: f64,
-    max: Option<f64>,
-    source: LatencySource,
-    basis: FlowBasis,
-    /// Why nothing is known of it, if so.
-    unknown: Option<Reason>,
 }
 
 // === impl FlowMemory ===
@@ -382,86 +290,4 @@ impl QueueFlow {
             basis: self.basis,
         }
     }
-}
-
-fn line_age(curve: &WaitCurve, sample: &LineSample, window: Window) -> Option<LineAge> {
-    let head = sample.head;
-    match head.state {
-        _ if sample.ready == 0 => None,
-        HeadState::AllDueLater => None,
-        HeadState::Unknown(reason) => Some(LineAge {
-            min: 0.0,
-            estimate: 0.0,
-            max: None,
-            source: LatencySource::None,
-            basis: FlowBasis::Unknown,
-            unknown: Some(reason),
-        }),
-        HeadState::Stamped {
-            earliest,
-            latest,
-            upper_is_hard,
-            source,
-        } => {
-            let at = crate::model::Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            };
-            let Latency::Known { age, .. } = Latency::from_head(at, window) else {
-                return None;
-            };
-            Some(LineAge {
-                min: age.min.as_secs_f64(),
-                estimate: age.estimate.as_secs_f64(),
-                max: age.max.map(|max| max.as_secs_f64()),
-                source,
-                basis: FlowBasis::Timestamp,
-                unknown: None,
-            })
-        }
-        HeadState::Waiting => curve.head(head.skip, head.put_back).map(|age| LineAge {
-            min: age.min,
-            estimate: age.estimate,
-            max: age.max,
-            source: LatencySource::Flow,
-            basis: age.basis.into(),
-            unknown: None,
-        }),
-    }
-}
-
-/// The oldest of the heads: each bound is the largest, and where one has no upper bound there is
-/// none; then the basis tells which was to blame.
-fn oldest(heads: &[LineAge], window: Window) -> (Latency, FlowBasis) {
-    let Some(first) = heads.iter().find(|head| head.unknown.is_none()) else {
-        return match heads.first().and_then(|head| head.unknown) {
-            None => (Latency::Empty, FlowBasis::Empty),
-            Some(reason) => (Latency::Unknown(reason), FlowBasis::Unknown),
-        };
-    };
-    let mut all = *first;
-    for head in heads {
-        if head.estimate > all.estimate {
-            (all.source, all.basis, all.estimate) = (head.source, head.basis, head.estimate);
-        }
-        all.min = all.min.max(head.min);
-        all.max = all.max.zip(head.max).map(|(a, b)| a.max(b));
-    }
-    if let Some(unbounded) = heads.iter().find(|head| head.max.is_none()) {
-        all.basis = unbounded.basis;
-    }
-    let secs = |secs: f64| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default();
-    let estimate = secs(all.estimate.max(all.min));
-    let latency = Latency::Known {
-        age: Age {
-            estimate,
-            min: secs(all.min),
-            max: all.max.map(|max| secs(max).max(estimate)),
-        },
-        since: window.to.minus(estimate),
-        source: all.source,
-    };
-    (latency, all.basis)
 }

@@ -1,6 +1,6 @@
 //! Writing the flow of a queue down and taking it up.
 
-use super::{FlowBasis, FlowMemory, FlowTotals, Line, QueueFlow};
+use super::{FlowMemory, Line, QueueFlow};
 use crate::model::Timestamp;
 use crate::model::flow::curve::WaitCurve;
 use crate::model::flow::ledger::Counts;
@@ -9,6 +9,7 @@ use crate::model::flow::sample::Span;
 use crate::model::flow::saved::{
     SavedFlow, SavedLine, SavedQueue, SavedSpan, SavedTotals, Shift, age_down, age_up,
 };
+use crate::model::flow::view::{FlowBasis, FlowTotals};
 use crate::model::flow::waits::Waits;
 use std::sync::Arc;
 

@@ -1,0 +1,188 @@
+//! Celery: priorities, times, what workers hold.
+
+use super::{Release, queue, redis, unix_now};
+use crate::support::process::PATIENCE;
+use crate::support::python::Celery;
+use crate::support::tailback::{Tailback, quick};
+use serde_json::json;
+
+#[test]
+fn celery_priorities_are_summed_and_told_apart() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    celery.send("emails", 3, &[]);
+    celery.send("emails", 2, &["--priority", "3"]);
+    celery.send("emails", 1, &["--priority", "5"]);
+    celery.send("emails", 4, &["--priority", "9"]);
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let metrics = tailback.wait_jobs("celery", "emails", "ready", 10);
+    assert_eq!(celery.depth("emails"), 10);
+    for (priority, jobs) in [("0", 3.0), ("3", 3.0), ("6", 0.0), ("9", 4.0)] {
+        let labels = [("queue", "emails"), ("priority", priority)];
+        assert_eq!(
+            metrics.get("tailback_queue_priority_jobs", &labels),
+            Some(jobs),
+            "{priority}"
+        );
+    }
+    // Celery's messages carry no time of their own: tailback knows for how long it has watched.
+    let latency = "tailback_queue_latency_seconds";
+    let metrics = tailback.wait_until("a lower bound", PATIENCE, |metrics| {
+        queue(metrics, latency, "emails") > Some(0.5)
+    });
+    assert_eq!(
+        queue(&metrics, "tailback_queue_latency_max_seconds", "emails"),
+        None
+    );
+    let labels = [("queue", "emails"), ("source", "flow")];
+    assert_eq!(
+        metrics.get("tailback_queue_source_info", &labels),
+        Some(1.0)
+    );
+}
+
+#[test]
+fn celery_latency_is_the_age_of_the_oldest_message_with_a_time() {
+    let redis = redis();
+    let (before, after) = Celery::new(&redis.url())
+        .writing_enqueue_times()
+        .send("stamped", 5, &[]);
+    let (before_whole, after_whole) =
+        Celery::new(&redis.url()).send("seconds", 2, &["--timestamp"]);
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    tailback.wait_jobs("celery", "stamped", "ready", 5);
+    let asked = unix_now();
+    // A poll from before `asked` may be up to an interval old.
+    let metrics = tailback.metrics();
+    for (name, before, after, doubt) in [
+        ("stamped", before, after, 0.1),
+        ("seconds", before_whole - 1.0, after_whole, 1.1),
+    ] {
+        let get = |metric: &str| {
+            queue(&metrics, metric, name).unwrap_or_else(|| panic!("no {metric} of {name}"))
+        };
+        let latency = get("tailback_queue_latency_seconds");
+        assert!(
+            latency > asked - after - 1.0,
+            "{name}: {latency} but sent {}",
+            asked - after
+        );
+        assert!(latency < unix_now() - before, "{name}: {latency}");
+        let (min, max) = (
+            get("tailback_queue_latency_min_seconds"),
+            get("tailback_queue_latency_max_seconds"),
+        );
+        assert!(
+            min <= latency && latency <= max && max - min < doubt,
+            "{min} {latency} {max}"
+        );
+        let oldest = get("tailback_queue_oldest_job_timestamp_seconds");
+        assert!((before..after + 1.0).contains(&oldest), "{name}: {oldest}");
+        let labels = [("queue", name), ("source", "message")];
+        assert_eq!(
+            metrics.get("tailback_queue_source_info", &labels),
+            Some(1.0)
+        );
+    }
+}
+
+#[test]
+fn celery_tasks_due_later_are_scheduled_not_ready() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    celery.send("later", 2, &["--countdown", "3600"]);
+    celery.send("later", 3, &[]);
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let metrics = tailback.wait_jobs("celery", "later", "scheduled", 2);
+    assert_eq!(metrics.jobs("celery", "later", "ready"), Some(3.0));
+    let due = queue(
+        &metrics,
+        "tailback_queue_next_due_timestamp_seconds",
+        "later",
+    )
+    .unwrap();
+    assert!((due - unix_now() - 3600.0).abs() < 60.0, "{due}");
+}
+
+#[test]
+fn celery_worker_with_early_acknowledgement_holds_what_it_prefetched() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    let release = Release::new(&redis);
+    celery.send("work", 14, &["--task", "hold", "--arg", &release.json()]);
+    let options = ["-c", "2", "--prefetch-multiplier", "4"];
+    let mut worker = celery.worker("work", &options, redis.dir());
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    // 2 run and are nowhere in Redis, 8 are prefetched, 4 wait.
+    let metrics = tailback.wait_jobs("celery", "work", "in_progress", 8);
+    assert_eq!(metrics.jobs("celery", "work", "ready"), Some(4.0));
+    assert_eq!(celery.depth("work"), 4);
+    celery.send("work", 2, &["--countdown", "3600"]);
+    tailback.wait_jobs("celery", "work", "ready", 6);
+    release.now();
+    // The rest is done; the tasks due later stay in the worker, and the empty queue stays known.
+    let metrics = tailback.wait_jobs("celery", "work", "scheduled", 2);
+    let metrics = if metrics.jobs("celery", "work", "in_progress") == Some(0.0) {
+        metrics
+    } else {
+        tailback.wait_jobs("celery", "work", "in_progress", 0)
+    };
+    assert_eq!(metrics.jobs("celery", "work", "ready"), Some(0.0));
+    assert_eq!(
+        queue(&metrics, "tailback_queue_latency_seconds", "work"),
+        Some(0.0)
+    );
+    // At its end the worker puts them back at the head of the list, where they still do not wait.
+    worker.signal("TERM");
+    worker.wait(PATIENCE);
+    celery.send("work", 1, &[]);
+    let metrics = tailback.wait_jobs("celery", "work", "ready", 1);
+    assert_eq!(celery.depth("work"), 3);
+    assert_eq!(metrics.jobs("celery", "work", "scheduled"), Some(2.0));
+}
+
+#[test]
+fn celery_worker_with_late_acknowledgement_holds_what_it_runs() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    let release = Release::new(&redis);
+    celery.send(
+        "late",
+        9,
+        &["--task", "hold_late", "--arg", &release.json()],
+    );
+    let _worker = celery.worker(
+        "late",
+        &["-c", "2", "--prefetch-multiplier", "2"],
+        redis.dir(),
+    );
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let metrics = tailback.wait_jobs("celery", "late", "in_progress", 4);
+    assert_eq!(metrics.jobs("celery", "late", "ready"), Some(5.0));
+    release.now();
+    tailback.wait_jobs("celery", "late", "in_progress", 0);
+}
+
+#[test]
+fn celery_with_another_separator_steps_and_prefix() {
+    let redis = redis();
+    let options = json!({
+        "sep": ":", "priority_steps": (0..10).collect::<Vec<_>>(), "global_keyprefix": "app/",
+        "queue_order_strategy": "priority",
+    });
+    let celery = Celery::new(&redis.url()).transport_options(&options);
+    celery.send("a", 2, &["--priority", "4"]);
+    celery.send("a", 1, &["--priority", "7"]);
+    let config = quick(&redis.url())
+        + "[brokers.main.redis.celery]\nglobal_keyprefix = 'app/'\nseparator = ':'\n\
+           priority_steps = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
+    let tailback = Tailback::start_config(&config);
+    let metrics = tailback.wait_jobs("celery", "a", "ready", 3);
+    let labels = [("queue", "a"), ("priority", "7")];
+    assert_eq!(
+        metrics.get("tailback_queue_priority_jobs", &labels),
+        Some(1.0)
+    );
+    // kombu 5.7 cannot count with a prefix itself: it looks for the queue without it.
+    assert_eq!(redis.cli(&["LLEN", "app/a:4"]), "2");
+}
