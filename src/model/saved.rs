@@ -125,3 +125,116 @@ impl Resumed {
         self.flows.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+    use super::super::{
+        BrokerKind, BrokerState, Cost, Latency, Observation, PollSuccess, QueueSnapshot, Report,
+    };
+    use super::*;
+    use std::time::Duration;
+
+    fn broker() -> BrokerState {
+        let second = Duration::from_secs(1);
+        BrokerState::new("b".into(), BrokerKind::Redis, second, second)
+    }
+
+    /// A poll at `ours` on our clock and `theirs` on the broker's.
+    fn poll(
+        state: &mut BrokerState,
+        ours: f64,
+        theirs: i64,
+        ready: u64,
+        total: u64,
+    ) -> QueueSnapshot {
+        let at = Timestamp::from_micros(theirs * 1_000_000);
+        let window = Window { from: at, to: at };
+        let mut seen = Observation::new(System::List, "q".into(), window);
+        seen.flow = Some(FlowSample {
+            span: Span {
+                from: ours,
+                to: ours,
+            },
+            lines: vec![LineSample {
+                line: 0,
+                ready,
+                arrivals: Arrivals {
+                    total,
+                    epoch: 1,
+                    is_first: false,
+                    turned_over: false,
+                    is_pushed: true,
+                    unseen: 0,
+                    out_of_order: false,
+                },
+                started: None,
+                head: LineHead::PLAIN,
+            }],
+        });
+        state.apply(Report {
+            broker: "b".into(),
+            at: crate::clock::now(),
+            interval: Duration::from_secs(1),
+            cost: Cost::default(),
+            outcome: Ok(PollSuccess {
+                observations: vec![seen],
+                ..PollSuccess::default()
+            }),
+        });
+        state.snapshot().queues[0].clone()
+    }
+
+    /// A queue that 5 jobs came to between 100 and 101, 3 of which are left at 103.
+    fn saved() -> SavedFlows {
+        let mut state = broker();
+        poll(&mut state, 100.0, 5000, 0, 0);
+        poll(&mut state, 101.0, 5001, 5, 5);
+        poll(&mut state, 103.0, 5003, 3, 5);
+        let saved = serde_json::to_string(&state.save(104.0)).unwrap();
+        serde_json::from_str(&saved).unwrap()
+    }
+
+    fn shift(gap: f64) -> Shift {
+        Shift {
+            now: 0.0,
+            gap,
+            doubt: 0.0,
+        }
+    }
+
+    #[test]
+    fn ages_go_on_and_counters_only_after_an_orderly_end() {
+        for with_counters in [true, false] {
+            let mut state = broker();
+            state.resume(saved(), shift(60.0), with_counters);
+            // 1 s until it was saved, 60 s nobody there, 2 s until the first poll.
+            let queue = poll(&mut state, 2.0, 5066, 4, 6);
+            let Latency::Known { age, .. } = queue.latency else {
+                panic!("{:?}", queue.latency);
+            };
+            assert_eq!(age.min.as_secs_f64().round(), 65.0);
+            assert_eq!(age.max.unwrap().as_secs_f64().round(), 66.0);
+            let counted = (queue.counters.enqueued, queue.counters.started);
+            let wanted = match with_counters {
+                true => (Some(6), Some(2)),
+                false => (Some(1), Some(0)),
+            };
+            assert_eq!(counted, wanted);
+        }
+    }
+
+    #[test]
+    fn a_gap_that_the_brokers_clock_does_not_confirm_makes_it_cold() {
+        for gap in [0.0, 30.0, 90.0, 4000.0] {
+            let mut state = broker();
+            state.resume(saved(), shift(gap), true);
+            let queue = poll(&mut state, 2.0, 5066, 4, 6);
+            let is_bounded = match queue.latency {
+                Latency::Known { age, .. } => age.max.is_some(),
+                _ => false,
+            };
+            assert!(!is_bounded, "{gap}: {:?}", queue.latency);
+        }
+    }
+}
