@@ -8,12 +8,13 @@
 //! | [`layout`] | what each job system looks like inside a broker: decoders, one file a system | yes |
 //! | [`config`] | the configuration file, URLs and environment, checked | reads files |
 //! | [`broker`] | talking to Redis and RabbitMQ: connections, discovery, one poll | I/O |
+//! | [`state_file`] | the file that outlives a restart: format, trust, disk | I/O |
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
 //! | [`http`] | `/metrics`, the JSON API, health | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
-//! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- poll <- cli`,
+//! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
 //! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`. The readers (`metrics`,
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
@@ -29,3 +30,4 @@ pub mod model;
 pub mod poll;
 pub mod redact;
 pub mod signal;
+pub mod state_file;

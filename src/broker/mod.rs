@@ -7,7 +7,10 @@ pub mod redis;
 pub mod tls;
 pub mod wire;
 
+use crate::layout::redis::SavedMarks;
 use crate::model::{Cost, ErrorKind, PollFailure, PollSuccess};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -25,8 +28,26 @@ pub trait Source: Send {
     /// does not exist.
     fn discovered(&self) -> bool;
 
+    /// From now on [`Source::memory`] is asked. `earlier` is what an earlier process has left.
+    fn remember(&mut self, _earlier: Option<SourceMemory>) {}
+
+    /// What the next process needs to know to go on where this one ends, as of the last poll; none
+    /// if nothing is kept.
+    fn memory(&self) -> Option<SourceMemory> {
+        None
+    }
+
     /// What all calls have cost the broker so far, failed ones included.
     fn cost(&self) -> Cost;
+}
+
+/// What a source remembers between polls, as it is written down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceMemory {
+    /// Names one run of one server; none where that is not told.
+    run_id: Option<String>,
+    /// By the names of the systems.
+    layouts: BTreeMap<String, SavedMarks>,
 }
 
 /// Why a broker could not be read. The message says what was asked of whom and what to do, and

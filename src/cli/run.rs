@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::http::{self, AppState};
 use crate::metrics::OwnMetrics;
-use crate::poll::{self, Store};
+use crate::poll::{self, Keeping, Store};
 use crate::redact;
 use crate::signal::Signals;
 use anyhow::Context;
@@ -23,7 +23,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     )
     .context("cannot register our own metrics")?;
     let (store, snapshot) = Store::new(&config.brokers);
-    let store = store.with_wait_buckets(&config.metrics.wait_buckets);
+    let mut store = store.with_wait_buckets(&config.metrics.wait_buckets);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;
@@ -45,7 +45,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         );
     }
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving HTTP on {listen}");
-    let mut pollers = tokio::spawn(poll::run(config.brokers, store, own, cancelled.clone()));
+    let keeping = Keeping::start(&config.state, &config.brokers, &mut store);
+    let mut pollers = tokio::spawn(poll::run(
+        config.brokers,
+        store,
+        own,
+        keeping,
+        cancelled.clone(),
+    ));
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
         ended = &mut server => {

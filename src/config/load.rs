@@ -5,12 +5,13 @@ use super::fault::{Faults, Notes, Place};
 use super::from_urls::split_urls;
 use super::poll::PollKeys;
 use super::reader::{Source, Table, is_plain};
-use super::{Broker, Config, Endpoint, Http, Metrics, rabbitmq, redis, selection};
+use super::{Broker, Config, Endpoint, Http, Metrics, State, rabbitmq, redis, selection};
 use crate::model::BrokerKind;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use toml::de::DeTable;
 
 /// The environment variable with URLs, in place of URLs on the command line.
@@ -35,6 +36,15 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             wait_buckets: crate::model::flow::DEFAULT_BUCKETS.into(),
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(30),
         }
     }
 }
@@ -120,6 +130,7 @@ impl Config {
         Self {
             http: Http::default(),
             metrics: Metrics::default(),
+            state: State::default(),
             brokers: Vec::new(),
         }
     }
@@ -139,6 +150,7 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     });
     http.finish();
     let metrics = read_metrics(root.table("metrics"));
+    let state = read_state(root.table("state"));
     let table = root.table("defaults");
     let defaults = PollKeys::read(&table);
     table.finish();
@@ -154,6 +166,7 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     Config {
         http: listen.map_or_else(Http::default, |listen| Http { listen }),
         metrics,
+        state,
         brokers,
     }
 }
@@ -177,6 +190,28 @@ fn read_metrics(table: Table<'_>) -> Metrics {
     buckets.map_or_else(Metrics::default, |buckets| Metrics {
         wait_buckets: buckets.value.iter().map(|bucket| bucket.value).collect(),
     })
+}
+
+fn read_state(table: Table<'_>) -> State {
+    let path = table.text("path");
+    let interval = table.duration(
+        "interval",
+        Duration::from_secs(1)..=Duration::from_secs(3600),
+    );
+    let path = path.and_then(|path| {
+        // It is replaced by renaming another one onto it.
+        let is_file = Path::new(&path.value).file_name().is_some() && !path.value.ends_with('/');
+        if !is_file {
+            let message = "must be the path of a file, for example \"/var/lib/tailback/state\"";
+            table.notes.fault(&path.at, message);
+        }
+        is_file.then(|| path.value.into())
+    });
+    table.finish();
+    State {
+        path,
+        interval: interval.map_or(State::default().interval, |interval| interval.value),
+    }
 }
 
 fn read_brokers(table: &Table<'_>, defaults: &PollKeys, env: &Environment) -> Vec<Broker> {

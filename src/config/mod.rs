@@ -34,8 +34,18 @@ use std::time::Duration;
 pub struct Config {
     pub http: Http,
     pub metrics: Metrics,
+    pub state: State,
     /// In the order of their names; at least one.
     pub brokers: Vec<Broker>,
+}
+
+/// What outlives a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The file; default none: nothing is kept.
+    pub path: Option<PathBuf>,
+    /// Time between two writes. Default 30 s.
+    pub interval: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What a layout on Redis is: which keys tell of its queues, and a conversation of reads and
 //! replies that ends in observations.
 
+pub use super::marker::SavedMarks;
 use crate::model::{ErrorKind, Observation, Timestamp, Window};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -241,6 +242,19 @@ pub trait Layout: Send + Sync {
     fn complaints(&self) -> Vec<Refusal> {
         Vec::new()
     }
+
+    /// What the next process needs to know to go on where this one ends; none if nothing.
+    fn memory(&self) -> Option<SavedMarks> {
+        None
+    }
+
+    /// Takes up what an earlier process has left. The server is certainly the one it was, or it may
+    /// be another.
+    fn resume(&mut self, _saved: SavedMarks, _is_same_server: bool) {}
+
+    /// The server may be another, or not have kept all it had: what was seen earlier must be found
+    /// again before it counts.
+    fn distrust(&mut self) {}
 
     /// Starts a conversation about some queues.
     fn probe<'a>(

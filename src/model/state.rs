@@ -2,11 +2,12 @@
 
 use super::counter::MonotoneCounter;
 use super::flow::{
-    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings,
+    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
 };
 use super::latency::{Latency, LatencySource};
+use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
-use super::{DropReason, ErrorKind, Observation, System};
+use super::{DropReason, ErrorKind, Observation, System, Timestamp};
 use crate::clock::Now;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -51,6 +52,10 @@ pub struct BrokerState {
     wait_buckets: Arc<[f64]>,
     ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
+    /// What an earlier process has left of queues that have not been seen yet.
+    resumed: Option<Resumed>,
+    /// The end of the last poll of a flow, on our clock and the broker's.
+    clock: Option<(f64, Timestamp)>,
 }
 
 /// What outlives a poll of one queue.
@@ -89,7 +94,23 @@ impl BrokerState {
             wait_buckets: DEFAULT_BUCKETS.into(),
             ledger: Ledger::default(),
             queues: HashMap::new(),
+            resumed: None,
+            clock: None,
         }
+    }
+
+    /// Takes up what another process has remembered, as far as queues are found again.
+    pub fn resume(&mut self, saved: SavedFlows, shift: Shift, with_counters: bool) {
+        self.resumed = Some(Resumed::new(saved, shift, with_counters));
+    }
+
+    /// What the next process must know; `now` is in seconds on our monotonic clock.
+    pub fn save(&self, now: f64) -> SavedFlows {
+        let flows = self
+            .queues
+            .iter()
+            .map(|((system, queue), memory)| (*system, queue, &memory.flow));
+        SavedFlows::new(now, self.clock, flows)
     }
 
     /// Waits are counted in buckets with these upper bounds, ascending.
@@ -132,6 +153,7 @@ impl BrokerState {
         }
         let polls = self.snapshot.polls;
         let mut observations = success.observations;
+        self.take_up(&observations);
         let counts = self.settle(success.pushes, &mut observations);
         let settings = Settings {
             buckets: &self.wait_buckets,
@@ -158,6 +180,31 @@ impl BrokerState {
         self.queues.retain(|_, memory| memory.seen == polls);
         self.snapshot.dropped = dropped;
         self.snapshot.queues = queues.into();
+    }
+
+    /// Goes on with the flow of queues that an earlier process has watched.
+    fn take_up(&mut self, observations: &[Observation]) {
+        for seen in observations {
+            let Some(sample) = &seen.flow else { continue };
+            self.clock = Some((sample.span.to, seen.window.to));
+            let Some(resumed) = &mut self.resumed else {
+                continue;
+            };
+            let key = (seen.system, Arc::clone(&seen.queue));
+            let flow = resumed.take(&key, sample, seen.window, &self.wait_buckets);
+            if let Some(flow) = flow
+                && !self.queues.contains_key(&key)
+            {
+                let memory = QueueMemory {
+                    flow,
+                    ..QueueMemory::default()
+                };
+                self.queues.insert(key, memory);
+            }
+        }
+        if self.resumed.as_ref().is_some_and(Resumed::is_empty) {
+            self.resumed = None;
+        }
     }
 
     /// Shares out the arrivals that no poll has seen.

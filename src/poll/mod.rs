@@ -2,13 +2,15 @@
 //! readers get. Knows no broker's protocol.
 
 mod backoff;
+mod keeping;
 mod poller;
 mod store;
 mod supervisor;
 mod telemetry;
 
+pub use keeping::Keeping;
 pub use poller::Poller;
-pub use store::Store;
+pub use store::{Message, Store};
 pub use supervisor::run;
 
 #[cfg(test)]

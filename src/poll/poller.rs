@@ -1,8 +1,9 @@
 //! One loop for one broker: poll, rest, search for queues in between. Polls never overlap.
 
 use super::backoff::{Backoff, jitter};
+use super::store::Message;
 use super::telemetry::Telemetry;
-use crate::broker::{BrokerError, Source};
+use crate::broker::{BrokerError, Source, SourceMemory};
 use crate::clock;
 use crate::config;
 use crate::metrics::OwnMetrics;
@@ -22,12 +23,20 @@ const INTERVAL_MAX: Duration = Duration::from_secs(300);
 /// How long the first poll waits for the first search for queues to end.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
 
+/// How long a poll under way may take to end when it is known for what the next process remembers.
+const LAST_POLL: Duration = Duration::from_secs(1);
+
 pub struct Poller<S> {
     source: S,
     name: Arc<str>,
     config: config::Poll,
     telemetry: Telemetry,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<Message>,
+    /// How often what the source remembers is sent too, if at all.
+    memory_interval: Option<Duration>,
+    memory_due: Option<Instant>,
+    /// In the middle of a poll, where what the source remembers is no whole.
+    is_polling: bool,
     backoff: Backoff,
     interval: Duration,
 }
@@ -37,7 +46,7 @@ impl<S: Source> Poller<S> {
         source: S,
         broker: &config::Broker,
         own: OwnMetrics,
-        reports: mpsc::Sender<Report>,
+        reports: mpsc::Sender<Message>,
     ) -> Self {
         Self {
             source,
@@ -45,17 +54,65 @@ impl<S: Source> Poller<S> {
             telemetry: Telemetry::new(Arc::clone(&broker.name), own),
             config: broker.poll.clone(),
             reports,
+            memory_interval: None,
+            memory_due: None,
+            is_polling: false,
             backoff: Backoff::new(broker.poll.interval, RETRY_MAX.max(broker.poll.interval)),
             interval: broker.poll.interval,
         }
     }
 
-    /// Runs until cancelled, also in the middle of a poll, or until nobody takes the reports.
-    pub async fn run(mut self, cancelled: CancellationToken) {
-        cancelled.run_until_cancelled(self.poll_forever()).await;
+    /// Also sends what the source remembers, after the first poll, then about once in an interval, and
+    /// at the end.
+    #[must_use]
+    pub fn sending_memory(mut self, interval: Duration, earlier: Option<SourceMemory>) -> Self {
+        self.memory_interval = Some(interval);
+        self.source.remember(earlier);
+        self
     }
 
-    async fn poll_forever(&mut self) {
+    /// Runs until cancelled, also in the middle of a poll, or until nobody takes the reports.
+    pub async fn run(mut self, cancelled: CancellationToken) {
+        let patience = match self.memory_interval {
+            Some(_) => LAST_POLL,
+            None => Duration::ZERO,
+        };
+        let overdue = async {
+            cancelled.cancelled().await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            biased;
+            () = overdue => {}
+            () = self.poll_until(&cancelled) => {}
+        }
+        if !self.is_polling {
+            self.send_memory(true).await;
+        }
+    }
+
+    /// Sends what the source remembers, if that is wanted. `None` when the store is gone.
+    async fn send_memory(&mut self, is_last: bool) -> Option<()> {
+        let Some(interval) = self.memory_interval else {
+            return Some(());
+        };
+        let now = clock::now().mono;
+        if !is_last && self.memory_due.is_some_and(|due| now < due) {
+            return Some(());
+        }
+        let Some(memory) = self.source.memory() else {
+            return Some(());
+        };
+        self.memory_due = Some(now + interval);
+        let message = Message::Memory {
+            broker: Arc::clone(&self.name),
+            memory: Box::new(memory),
+            is_last,
+        };
+        self.reports.send(message).await.ok()
+    }
+
+    async fn poll_until(&mut self, cancelled: &CancellationToken) {
         let started = clock::now().mono;
         // The first poll waits for the search, but not for ever: a large database takes a while.
         let mut next_poll = started + FIRST_SEARCH.min(self.config.timeout);
@@ -64,6 +121,7 @@ impl<S: Source> Poller<S> {
             let searching_first = !self.source.discovered() && clock::now().mono < next_poll;
             tokio::select! {
                 biased;
+                () = cancelled.cancelled() => return,
                 () = tokio::time::sleep_until(next_poll) => {
                     let Some(rest) = self.poll().await else { return };
                     next_poll = clock::now().mono + rest;
@@ -81,6 +139,7 @@ impl<S: Source> Poller<S> {
     /// One poll and its report. The rest until the next one; `None` when the store is gone.
     async fn poll(&mut self) -> Option<Duration> {
         let started = clock::now();
+        self.is_polling = true;
         let outcome = match tokio::time::timeout(self.config.timeout, self.source.poll()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(self.timed_out("a poll")),
@@ -109,7 +168,12 @@ impl<S: Source> Poller<S> {
             cost: self.source.cost(),
             outcome: outcome.map_err(Into::into),
         };
-        self.reports.send(report).await.ok()?;
+        let has_succeeded = report.outcome.is_ok();
+        self.reports.send(Message::from(report)).await.ok()?;
+        self.is_polling = false;
+        if has_succeeded {
+            self.send_memory(false).await?;
+        }
         Some(rest)
     }
 

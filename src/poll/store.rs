@@ -1,15 +1,43 @@
 //! The one task that folds reports into the published snapshot. One writer, no locks.
 
+use crate::broker::SourceMemory;
 use crate::config;
-use crate::model::{BrokerState, Report, Snapshot};
+use crate::model::flow::Shift;
+use crate::model::{BrokerState, Report, SavedFlows, Snapshot};
+use crate::state_file::{Identity, Section, Stamp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+
+/// What pollers tell the store, in the order in which it happened.
+pub enum Message {
+    Report(Box<Report>),
+    /// What the source remembers as of its last report.
+    Memory {
+        broker: Arc<str>,
+        memory: Box<SourceMemory>,
+        /// No report of this process follows.
+        is_last: bool,
+    },
+}
+
+impl From<Report> for Message {
+    fn from(report: Report) -> Self {
+        Self::Report(Box::new(report))
+    }
+}
+
+/// Where what must outlive the process goes.
+struct Keep {
+    identities: HashMap<Arc<str>, Identity>,
+    sections: mpsc::Sender<Section>,
+}
 
 pub struct Store {
     states: HashMap<Arc<str>, BrokerState>,
     snapshot: Snapshot,
     published: watch::Sender<Arc<Snapshot>>,
+    keep: Option<Keep>,
 }
 
 impl Store {
@@ -39,6 +67,7 @@ impl Store {
                 states,
                 snapshot,
                 published,
+                keep: None,
             },
             receiver,
         )
@@ -55,10 +84,54 @@ impl Store {
     }
 
     /// Runs until the last poller is gone.
-    pub async fn run(mut self, mut reports: mpsc::Receiver<Report>) {
-        while let Some(report) = reports.recv().await {
-            self.apply(report);
+    pub async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Report(report) => self.apply(*report),
+                Message::Memory {
+                    broker,
+                    memory,
+                    is_last,
+                } => self.keep(&broker, *memory, is_last).await,
+            }
         }
+    }
+
+    /// Sends what the next process needs to `sections` whenever a source says what it remembers.
+    pub fn keeping(&mut self, brokers: &[config::Broker], sections: mpsc::Sender<Section>) {
+        let identities = brokers
+            .iter()
+            .map(|broker| (Arc::clone(&broker.name), Identity::of(broker)));
+        self.keep = Some(Keep {
+            identities: identities.collect(),
+            sections,
+        });
+    }
+
+    /// Takes up the flows that an earlier process has left of a broker.
+    pub fn resume(&mut self, broker: &str, flows: SavedFlows, shift: Shift, with_counters: bool) {
+        if let Some(state) = self.states.get_mut(broker) {
+            state.resume(flows, shift, with_counters);
+        }
+    }
+
+    async fn keep(&self, broker: &str, memory: SourceMemory, is_last: bool) {
+        let (Some(keep), Some(state)) = (&self.keep, self.states.get(broker)) else {
+            return;
+        };
+        let Some(identity) = keep.identities.get(broker) else {
+            return;
+        };
+        let stamp = Stamp::now();
+        let section = Section {
+            identity: identity.clone(),
+            flows: state.save(stamp.mono()),
+            stamp,
+            is_last,
+            memory,
+        };
+        // Without the file there is nothing more to do.
+        keep.sections.send(section).await.ok();
     }
 
     pub fn apply(&mut self, report: Report) {

@@ -1,14 +1,16 @@
 //! Starts a poller for each broker and keeps them alive.
 
 use super::backoff::{Backoff, jitter};
+use super::keeping::Keeping;
 use super::poller::Poller;
-use super::store::Store;
+use super::store::{Message, Store};
 use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
+use crate::broker::{Source, SourceMemory};
 use crate::clock;
 use crate::config::{Broker, Endpoint};
 use crate::metrics::OwnMetrics;
-use crate::model::{ErrorKind, Report};
+use crate::model::ErrorKind;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,6 +27,7 @@ pub async fn run(
     brokers: Vec<Broker>,
     store: Store,
     own: OwnMetrics,
+    mut keeping: Option<Keeping>,
     cancelled: CancellationToken,
 ) {
     let (reports, received) = mpsc::channel(QUEUED_REPORTS);
@@ -40,7 +43,7 @@ pub async fn run(
             &own,
             &reports,
             &cancelled,
-            Duration::ZERO,
+            Start::after(Duration::ZERO, keeping.as_mut(), broker),
         );
         running.insert(id, index);
     }
@@ -65,12 +68,41 @@ pub async fn run(
             pause_ms = pause.as_millis() as u64,
             "a poller has failed by a fault of tailback's own and is started again; please report it"
         );
-        let id = spawn(&mut pollers, broker, &own, &reports, &cancelled, pause);
+        let start = Start::after(pause, keeping.as_mut(), broker);
+        let id = spawn(&mut pollers, broker, &own, &reports, &cancelled, start);
         running.insert(id, index);
     }
     drop(reports);
     if store.await.is_err() {
         tracing::error!("the store has failed by a fault of tailback's own");
+    }
+    if let Some(keeping) = keeping {
+        keeping.finish().await;
+    }
+}
+
+/// How a poller starts.
+struct Start {
+    pause: Duration,
+    /// How often it tells what its source remembers, and what that was earlier.
+    memory: Option<(Duration, Option<SourceMemory>)>,
+}
+
+impl Start {
+    fn after(pause: Duration, keeping: Option<&mut Keeping>, broker: &Broker) -> Self {
+        let memory = keeping.map(|keeping| {
+            let earlier = keeping.memories.remove(&broker.name);
+            (keeping.interval, earlier)
+        });
+        Self { pause, memory }
+    }
+
+    async fn poll<S: Source>(self, poller: Poller<S>, cancelled: CancellationToken) {
+        let poller = match self.memory {
+            Some((interval, earlier)) => poller.sending_memory(interval, earlier),
+            None => poller,
+        };
+        poller.run(cancelled).await;
     }
 }
 
@@ -78,9 +110,9 @@ fn spawn(
     pollers: &mut JoinSet<()>,
     broker: &Broker,
     own: &OwnMetrics,
-    reports: &mpsc::Sender<Report>,
+    reports: &mpsc::Sender<Message>,
     cancelled: &CancellationToken,
-    pause: Duration,
+    start: Start,
 ) -> Id {
     let span = tracing::info_span!("poll", broker.name = %broker.name);
     let (broker, own, reports) = (broker.clone(), own.clone(), reports.clone());
@@ -88,20 +120,18 @@ fn spawn(
     let task = async move {
         tokio::select! {
             () = cancelled.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(start.pause) => {}
         }
         match &broker.endpoint {
             Endpoint::Redis(redis) => {
                 let source = RedisSource::new(&broker, redis);
-                Poller::new(source, &broker, own, reports)
-                    .run(cancelled)
-                    .await;
+                let poller = Poller::new(source, &broker, own, reports);
+                start.poll(poller, cancelled).await;
             }
             Endpoint::RabbitMq(rabbit) => {
                 let source = RabbitMqSource::new(&broker, rabbit);
-                Poller::new(source, &broker, own, reports)
-                    .run(cancelled)
-                    .await;
+                let poller = Poller::new(source, &broker, own, reports);
+                start.poll(poller, cancelled).await;
             }
         }
     };

@@ -9,7 +9,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("layout", &["model", "config"]),
     ("config", &["model", "redact"]),
     ("broker", &["model", "layout", "config", "redact", "clock"]),
-    ("poll", &["model", "config", "broker", "metrics", "clock"]),
+    (
+        "state_file",
+        &["model", "config", "broker", "redact", "clock"],
+    ),
+    (
+        "poll",
+        &[
+            "model",
+            "config",
+            "broker",
+            "metrics",
+            "clock",
+            "state_file",
+        ],
+    ),
     ("metrics", &["model", "clock"]),
     ("http", &["model", "metrics", "clock"]),
 ];

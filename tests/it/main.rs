@@ -24,3 +24,4 @@ mod prometheus;
 mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
+mod state_file;

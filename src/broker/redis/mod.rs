@@ -6,12 +6,13 @@ mod command;
 mod connect;
 mod discovery;
 mod guard;
+mod memory;
 mod node;
 mod quarantine;
 mod session;
 
 use super::wire::Meter;
-use super::{BrokerError, Source};
+use super::{BrokerError, Source, SourceMemory};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
@@ -22,6 +23,7 @@ use crate::model::{
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
+use memory::Remembering;
 use quarantine::Quarantine;
 use session::Session;
 use std::sync::{Arc, Mutex};
@@ -44,6 +46,7 @@ pub struct RedisSource {
     catalogue: Catalogue,
     discovery: Discovery,
     session: Option<Session>,
+    memory: Remembering,
     quarantine: Arc<Mutex<Quarantine>>,
 }
 
@@ -75,6 +78,7 @@ impl RedisSource {
             catalogue: Catalogue::new(broker, redis),
             discovery: Discovery::default(),
             session: None,
+            memory: Remembering::default(),
             quarantine: Arc::default(),
         }
     }
@@ -85,6 +89,7 @@ impl RedisSource {
             Some(session) => Ok(session),
             None => {
                 self.discovery.restart();
+                self.memory.new_session();
                 let connector = Connector {
                     config: &self.config,
                     max_payload: self.max_payload,
@@ -98,6 +103,9 @@ impl RedisSource {
 
     async fn poll_with(&mut self, session: &mut Session) -> Result<PollSuccess, BrokerError> {
         let clock = BrokerClock::read(session).await?;
+        self.memory
+            .take_up(session, &mut self.catalogue.layouts)
+            .await?;
         let (polled, over_limit) = self.catalogue.polled();
         // Before the lists: what is pushed in between is then counted at the next poll.
         let pushes = session.pushes().await?;
@@ -168,6 +176,14 @@ impl Source for RedisSource {
 
     fn discovered(&self) -> bool {
         self.discovery.complete
+    }
+
+    fn remember(&mut self, earlier: Option<SourceMemory>) {
+        self.memory = Remembering::after(earlier);
+    }
+
+    fn memory(&self) -> Option<SourceMemory> {
+        self.memory.save(&self.catalogue.layouts)
     }
 
     fn cost(&self) -> Cost {

@@ -174,15 +174,30 @@ impl Node {
 
     /// How many `LPUSH` there have been so far; `None` where that may not be asked.
     pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
+        Ok(self.info("commandstats").await?.map(|text| pushes(&text)))
+    }
+
+    /// What names this run of the server; `None` where that may not be asked.
+    pub(super) async fn run_id(&mut self) -> Result<Option<String>, BrokerError> {
+        let Some(text) = self.info("server").await? else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&text);
+        let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+        Ok(id.map(|id| id.trim().to_owned()))
+    }
+
+    /// One section of the server's statistics.
+    async fn info(&mut self, section: &str) -> Result<Option<Vec<u8>>, BrokerError> {
         if !self.tells_statistics {
             return Ok(None);
         }
         self.meter.count("info", 1);
         self.allowance.set(BATCH_BYTES);
-        let question = redis::cmd("INFO").arg("commandstats").take();
+        let question = redis::cmd("INFO").arg(section).take();
         let answer = self.connection.send_packed_command(&question).await;
         match answer.and_then(Value::extract_error) {
-            Ok(Value::BulkString(text)) => Ok(Some(pushes(&text))),
+            Ok(Value::BulkString(text)) => Ok(Some(text)),
             // A right is missing, or it is no Redis that knows of this.
             Err(error) if error.is_io_error() || error.is_connection_dropped() => {
                 Err(self.fault(&error))

@@ -71,6 +71,14 @@ impl Session {
         Ok(all)
     }
 
+    /// What names this run of the server; none for a cluster, or where it may not be asked.
+    pub(super) async fn run_id(&mut self) -> Result<Option<String>, BrokerError> {
+        match self.slots {
+            Some(_) => Ok(None),
+            None => self.node(0)?.run_id().await,
+        }
+    }
+
     /// One reply a read, in their order. What was too large a moment ago is not asked for.
     pub(super) async fn execute(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
         let now = clock::now().mono;

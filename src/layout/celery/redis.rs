@@ -11,8 +11,8 @@ use super::unacked::{Routes, Unacked};
 use crate::config;
 use crate::layout::marker::{Memory, Sight};
 use crate::layout::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
-    UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply,
+    SavedMarks, Step, UNSTAMPED,
 };
 use crate::model::flow::{FlowSample, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
@@ -100,6 +100,18 @@ impl Layout for CeleryRedis {
 
     fn complaints(&self) -> Vec<Refusal> {
         self.unacked.complaint().cloned().into_iter().collect()
+    }
+
+    fn memory(&self) -> Option<SavedMarks> {
+        Some(self.memory.save())
+    }
+
+    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
+        self.memory.resume(saved, is_same_server);
+    }
+
+    fn distrust(&mut self) {
+        self.memory.distrust();
     }
 
     fn probe<'a>(

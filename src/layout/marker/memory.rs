@@ -41,6 +41,9 @@ pub(crate) struct ListMarks {
     pub(super) head_size: Option<u32>,
     /// Polls for which elements too large to be remembered are not fetched.
     pub(super) pause: u8,
+    /// It was seen on what may have been another server: only one of its elements, found
+    /// again, shows that it is the same list.
+    pub(super) is_unproven: bool,
     pub(super) held: Option<Box<Held>>,
 }
 
@@ -128,6 +131,27 @@ impl Memory {
             _ => {}
         }
         self.queues.insert(Bytes::clone(queue), lines);
+    }
+
+    /// A list counts as the one it was only if one of its elements is found again.
+    pub(crate) fn distrust(&mut self) {
+        // Nothing can show that a list that was empty is still the same.
+        self.queues.retain(|_, lists| !lists.is_empty());
+        for marks in self.queues.values_mut().flatten() {
+            marks.is_unproven = true;
+        }
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = (&Bytes, &[ListMarks])> {
+        self.queues.iter().map(|(name, lists)| (name, &**lists))
+    }
+
+    pub(super) fn last_epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(super) fn begin_epochs_after(&mut self, epoch: u32) {
+        self.epoch = self.epoch.max(epoch);
     }
 
     /// A number that no list has had.

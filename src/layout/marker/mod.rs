@@ -13,9 +13,11 @@
 
 mod memory;
 mod resolve;
+mod saved;
 mod watch;
 
 pub(crate) use memory::{ListMarks, Memory};
+pub use saved::SavedMarks;
 pub(crate) use watch::{Next, Sight, Watch};
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::model::{Latency, Timestamp, Window};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
+mod restart;
+
 /// A list whose head is at the back, with the time at which each element came.
 struct Tracked {
     elements: VecDeque<(Vec<u8>, f64)>,

@@ -280,12 +280,15 @@ impl Watch {
         let before = &self.marks;
         let ends = (head, tail_print);
         let mut verdict = resolve(before, reading.ready, ends, &self.found, self.unique);
-        if !before.is_known {
+        let was_found = |(_, found): &(_, Found)| matches!(found, Found::At(_));
+        let is_same = !before.is_unproven || self.found.iter().any(was_found);
+        let is_known = before.is_known && (is_same || reading.ready == 0);
+        if !is_known {
             verdict.turned_over = false;
         }
         let total = before.total + verdict.arrived;
         let left = total - signed(reading.ready) - before.departed();
-        let is_first = !before.is_known && reading.ready > 0;
+        let is_first = !is_known && reading.ready > 0;
         let epoch = if verdict.lost || is_first {
             memory.next_epoch()
         } else {
@@ -302,6 +305,7 @@ impl Watch {
                 Some(_) => 0,
                 None => before.pause.saturating_sub(1),
             },
+            is_unproven: false,
             held: None,
         };
         if reading.ready > 0 {

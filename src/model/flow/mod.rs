@@ -11,6 +11,7 @@ mod ledger;
 mod queue;
 mod rate;
 mod sample;
+mod saved;
 mod view;
 mod waits;
 
@@ -19,6 +20,8 @@ pub use ledger::{Claim, Counts, Ledger};
 pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub(in crate::model) use saved::age_up;
+pub use saved::{SavedFlow, Shift};
 pub use view::{FlowBasis, FlowTotals, FlowView};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 

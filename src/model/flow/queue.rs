@@ -12,6 +12,8 @@ use crate::model::{Timestamp, Window};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+mod saved;
+
 /// The broker's clock may gain this much on ours between two polls before it is taken for a sign
 /// that one of them has stopped or jumped: then old times mean nothing.
 const CLOCK_JUMP_SECS: f64 = 1.0;

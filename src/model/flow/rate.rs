@@ -1,5 +1,7 @@
 //! How many a second, lately.
 
+use super::saved::{SavedRate, Shift, age_up};
+
 /// Events and the time they took, both fading with a half-life, so that the ratio follows the
 /// present without being thrown about by one poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,6 +23,28 @@ impl Rate {
         self.at = Some(now);
         self.events = self.events * faded + events;
         self.secs = self.secs * faded + secs.max(0.0);
+    }
+
+    pub(super) fn save(&self, now: f64) -> SavedRate {
+        SavedRate {
+            events: self.events,
+            secs: self.secs,
+            age: self.at.map(|at| age_up(at, now)),
+        }
+    }
+
+    /// Nothing seen where what was written down cannot be a rate.
+    pub(super) fn resume(saved: &SavedRate, shift: &Shift) -> Self {
+        let SavedRate { events, secs, age } = *saved;
+        let is_sound = |number: f64| number.is_finite() && number >= 0.0;
+        if !is_sound(events) || !is_sound(secs) {
+            return Self::default();
+        }
+        Self {
+            events,
+            secs,
+            at: age.map(|age| shift.likely(age)),
+        }
     }
 
     /// Events a second; 0 where none have been seen.

@@ -2,6 +2,7 @@
 //! messages that started with a known wait.
 
 use super::curve::Segment;
+use super::saved::SavedWaits;
 use std::sync::Arc;
 
 /// Upper bounds of the buckets where the configuration names none, in seconds.
@@ -27,6 +28,36 @@ impl Waits {
             count: 0,
             sum: 0.0,
         }
+    }
+
+    pub(super) fn save(&self) -> SavedWaits {
+        SavedWaits {
+            bounds: self.bounds.to_vec(),
+            within: self.within.clone(),
+            count: self.count,
+            sum: if self.sum.is_finite() { self.sum } else { 0.0 },
+        }
+    }
+
+    /// `None` if the buckets are others now, or it cannot be a histogram.
+    pub(super) fn resume(saved: &SavedWaits, bounds: &Arc<[f64]>) -> Option<Self> {
+        let SavedWaits {
+            within, count, sum, ..
+        } = saved;
+        // A fraction may have lost its last bit on the way.
+        let is_same = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * b.abs();
+        let is_sound = saved.bounds.len() == bounds.len()
+            && within.len() == bounds.len()
+            && saved.bounds.iter().zip(bounds.iter()).all(is_same)
+            && within.is_sorted()
+            && within.last().is_none_or(|last| last <= count)
+            && sum.is_finite();
+        is_sound.then(|| Self {
+            bounds: Arc::clone(bounds),
+            within: within.clone(),
+            count: *count,
+            sum: *sum,
+        })
     }
 
     pub fn add(&mut self, segment: &Segment) {

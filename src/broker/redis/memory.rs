@@ -1,0 +1,67 @@
+//! What this process leaves to the next one: what the layouts remember, and of which run of the
+//! server.
+
+use super::catalogue::Bound;
+use super::session::Session;
+use crate::broker::{BrokerError, SourceMemory};
+
+#[derive(Debug, Default)]
+pub(super) struct Remembering {
+    /// Not yet taken up: the server has not been asked who it is.
+    earlier: Option<SourceMemory>,
+    /// Whether the server of this session has been asked.
+    has_asked: bool,
+    /// Whether any has.
+    has_begun: bool,
+    run_id: Option<String>,
+}
+
+impl Remembering {
+    pub(super) fn after(earlier: Option<SourceMemory>) -> Self {
+        Self {
+            earlier,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn new_session(&mut self) {
+        self.has_asked = false;
+    }
+
+    /// Asks the server who it is, once a session, and takes up what is known of it. After a restart
+    /// or a fail-over it may have lost its last minutes, so that jobs long taken are there again.
+    pub(super) async fn take_up(
+        &mut self,
+        session: &mut Session,
+        layouts: &mut [Bound],
+    ) -> Result<(), BrokerError> {
+        if self.has_asked {
+            return Ok(());
+        }
+        let run_id = session.run_id().await?;
+        if let Some(mut earlier) = self.earlier.take() {
+            let is_same = run_id.is_some() && run_id == earlier.run_id;
+            for bound in layouts {
+                if let Some(saved) = earlier.layouts.remove(bound.system.as_str()) {
+                    bound.layout.resume(saved, is_same);
+                }
+            }
+        } else if self.run_id.is_some() && self.run_id != run_id {
+            layouts.iter_mut().for_each(|bound| bound.layout.distrust());
+        }
+        (self.run_id, self.has_asked, self.has_begun) = (run_id, true, true);
+        Ok(())
+    }
+
+    /// None before the first poll: then what was left earlier still stands.
+    pub(super) fn save(&self, layouts: &[Bound]) -> Option<SourceMemory> {
+        let layouts = layouts.iter().filter_map(|bound| {
+            let memory = bound.layout.memory()?;
+            Some((bound.system.as_str().to_owned(), memory))
+        });
+        self.has_begun.then(|| SourceMemory {
+            run_id: self.run_id.clone(),
+            layouts: layouts.collect(),
+        })
+    }
+}
