@@ -1,6 +1,6 @@
 # Everything a developer does, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo bench release image clean
+.PHONY: help setup build test lint fmt demo bench release image deny clean
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -41,13 +41,16 @@ bench: ## 10,000 queues, beside prometheus-redis-exporter; prints a table
 	$(CARGO) build --locked --profile bench
 	@.venv/bin/python bench/bench.py --tailback target/release/tailback
 
-release: ## static release binary: target/HOST/release/tailback
+release: ## static release binary in target/HOST/release, tried alone in an empty root
 	@scripts/setup.sh build
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --target $(HOST)
-	@ls -l target/$(HOST)/release/tailback
+	@[ "$$(id -u)" != 0 ] || scripts/check-image.sh target/$(HOST)/release/tailback
 
 image: ## container image (needs docker or podman)
 	docker build -t tailback .
+
+deny: ## licences, advisories and bans of the dependencies (needs cargo-deny)
+	$(CARGO) deny check
 
 clean: ## remove build results and the Python clients
 	rm -rf target .venv

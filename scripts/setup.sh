@@ -34,6 +34,7 @@ if [ "$purpose" = test ]; then
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter
+    need rabbitmq-server have_rabbitmq
 fi
 
 # Packages that bring a service: it must neither start now nor at the next boot.

@@ -4,11 +4,12 @@
 use super::AppState;
 use super::problem::Problem;
 use crate::clock::{self, Now};
-use crate::layout::glob;
 use crate::model::{BrokerSnapshot, ErrorKind, Latency, QueueSnapshot, Timestamp};
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -100,23 +101,54 @@ struct ErrorBody {
 /// Globs; all given ones must match.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct FilterQuery {
     broker: Option<String>,
     system: Option<String>,
     queue: Option<String>,
 }
 
+struct Filter {
+    broker: Option<GlobMatcher>,
+    system: Option<GlobMatcher>,
+    queue: Option<GlobMatcher>,
+}
+
+impl Filter {
+    fn compile(query: &FilterQuery) -> Result<Self, Problem> {
+        let glob = |name: &str, glob: &Option<String>| {
+            let glob = glob
+                .as_deref()
+                .map(|glob| GlobBuilder::new(glob).build())
+                .transpose();
+            let glob = glob.map_err(|error| bad_filter(format!("{name}: {error}")))?;
+            Ok(glob.map(|glob| glob.compile_matcher()))
+        };
+        Ok(Self {
+            broker: glob("broker", &query.broker)?,
+            system: glob("system", &query.system)?,
+            queue: glob("queue", &query.queue)?,
+        })
+    }
+}
+
+fn allows(glob: Option<&GlobMatcher>, text: &str) -> bool {
+    glob.is_none_or(|glob| glob.is_match(text))
+}
+
+fn bad_filter(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "Bad filter", detail)
+}
+
 pub(super) async fn queues(
     State(state): State<AppState>,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<FilterQuery>, QueryRejection>,
 ) -> Result<Json<QueuesBody>, Problem> {
-    let Query(filter) = filter.map_err(|rejection| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "Bad filter",
-            format!("{rejection}; the filters are broker, system and queue"),
-        )
+    let Query(query) = query.map_err(|rejection| {
+        bad_filter(format!(
+            "{rejection}; the filters are broker, system and queue"
+        ))
     })?;
+    let filter = Filter::compile(&query)?;
     let now = clock::now();
     let snapshot = state.snapshot();
     let mut body = QueuesBody {
@@ -124,7 +156,7 @@ pub(super) async fn queues(
         unavailable: Vec::new(),
     };
     for broker in snapshot.brokers.values() {
-        if !allows(filter.broker.as_deref(), &broker.name) {
+        if !allows(filter.broker.as_ref(), &broker.name) {
             continue;
         }
         if let Some(reason) = unavailable(broker, now) {
@@ -135,17 +167,13 @@ pub(super) async fn queues(
             continue;
         }
         let wanted = broker.queues.iter().filter(|queue| {
-            allows(filter.system.as_deref(), queue.system.as_str())
-                && allows(filter.queue.as_deref(), &queue.queue)
+            allows(filter.system.as_ref(), queue.system.as_str())
+                && allows(filter.queue.as_ref(), &queue.queue)
         });
         body.queues
             .extend(wanted.map(|queue| QueueBody::new(broker, queue)));
     }
     Ok(Json(body))
-}
-
-fn allows(glob: Option<&str>, text: &str) -> bool {
-    glob.is_none_or(|glob| glob::matches(glob.as_bytes(), text.as_bytes()))
 }
 
 pub(super) async fn queue(

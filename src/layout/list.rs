@@ -7,6 +7,7 @@ use super::redis::{
 };
 use crate::config;
 use crate::model::{Head, Observation, Reason, System, Timestamp};
+use std::sync::Arc;
 
 pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
     Box::new(Lists {
@@ -80,7 +81,8 @@ fn observe(queue: &QueueRef, reply: Reply) -> Outcome {
     match reply.count() {
         Err(refusal) => Outcome::Unreadable(refusal),
         Ok(ready) => {
-            let mut observation = Observation::new(System::List, queue.shown.clone(), UNSTAMPED);
+            let mut observation =
+                Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
             observation.jobs.ready = Some(ready);
             observation.head = if ready == 0 {
                 Head::Empty

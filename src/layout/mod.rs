@@ -17,10 +17,14 @@ use crate::model::System;
 /// One job system: how to bind its layout to a configured broker of each kind that it runs on.
 pub struct Row {
     pub system: System,
-    /// Takes the options and the size above which no payload is fetched.
-    pub redis: Option<fn(&config::Redis, u64) -> Box<dyn redis::Layout>>,
-    pub rabbitmq: Option<fn(&config::RabbitMq) -> Box<dyn rabbitmq::Layout>>,
+    pub redis: Option<BindRedis>,
+    pub rabbitmq: Option<BindRabbitMq>,
 }
+
+/// Takes the options and the size above which no payload is fetched.
+pub type BindRedis = fn(&config::Redis, u64) -> Box<dyn redis::Layout>;
+
+pub type BindRabbitMq = fn(&config::RabbitMq) -> Box<dyn rabbitmq::Layout>;
 
 /// Every job system. Where several layouts claim one RabbitMQ queue the first row wins, so plain
 /// RabbitMQ, which claims everything, is last.

@@ -101,6 +101,7 @@ catalog! {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -122,6 +123,34 @@ mod tests {
                 "{}",
                 def.name
             );
+        }
+    }
+
+    /// The README's table is written from the catalog. With `UPDATE_README=1` this test writes it.
+    #[test]
+    fn the_readme_tells_every_metric() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once("by a test -->\n").unwrap();
+        let (table, after) = rest.split_once("<!-- /metrics -->").unwrap();
+        let mut want = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        for def in CATALOG {
+            let labels = def.labels.join("`, `");
+            want += &format!(
+                "| `{}` | {} | `{labels}` | {} |\n",
+                def.name,
+                def.kind.as_str(),
+                def.help.trim_end_matches('.')
+            );
+        }
+        if std::env::vars_os().any(|(name, _)| name == "UPDATE_README") {
+            std::fs::write(
+                path,
+                format!("{before}by a test -->\n{want}<!-- /metrics -->{after}"),
+            )
+            .unwrap();
+        } else {
+            assert_eq!(table, want, "run `UPDATE_README=1 cargo test --lib readme`");
         }
     }
 }

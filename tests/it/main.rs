@@ -14,4 +14,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
+mod demo;
+mod exposition;
 mod harness;
+mod layering;
+mod outage;
+mod prometheus;
+mod rabbitmq_live;
+mod redis_live;
+mod redis_transport;

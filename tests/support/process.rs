@@ -1,8 +1,9 @@
 //! Child processes that cannot outlive the tests, however these end.
 //!
-//! Each child leads a process group of its own, in which a small shell waits for the end of a pipe
-//! that only the test process holds. Dropping the handle, a panic, Ctrl-C and `kill -9` of the test
-//! run all close the pipe, and the shell then kills the whole group: also a worker's forks.
+//! Each child leads a process group of its own, in which a small shell (`scripts/watched.sh`) waits
+//! for the end of a pipe that only the test process holds. Dropping the handle, a panic, Ctrl-C and
+//! `kill -9` of the test run all close the pipe, and the shell then kills the whole group: also a
+//! worker's forks.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,15 +14,6 @@ use std::time::{Duration, Instant};
 
 /// How long the slowest client may take to be ready while the machine is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The watchdog keeps the group's number in use, so that it never kills a stranger.
-const WATCHED: &str = r#"
-exec 3<&0
-dir=$1
-shift
-(cat <&3; rm -rf "$dir"; kill -s KILL -- -$$) >/dev/null 2>&1 &
-exec "$@" 3<&- </dev/null
-"#;
 
 /// A running child with its output in files.
 pub struct Process {
@@ -43,13 +35,8 @@ impl Process {
             "{} is not temporary",
             dir.display()
         );
-        let mut watched = Command::new("sh");
-        watched
-            .arg("-c")
-            .arg(WATCHED)
-            .arg("sh")
-            .arg(dir)
-            .arg(command.get_program());
+        let mut watched = Command::new(super::root().join("scripts/watched.sh"));
+        watched.arg(dir).arg(command.get_program());
         watched.args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {

@@ -1,80 +1,155 @@
 //! Real producers and workers: the scripts in `tests/clients`, run by the Python of `.venv`.
 
-use super::process::{Process, run};
+use super::process::{PATIENCE, Process, run};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Which RQ a script imports; nothing else differs.
+/// A real Celery application (`tests/clients/celery_app.py`) on one broker.
+#[derive(Debug, Clone)]
+pub struct Celery {
+    broker: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Celery {
+    pub fn new(broker: &str) -> Self {
+        Self {
+            broker: broker.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// With kombu transport options.
+    pub fn transport_options(mut self, options: &Value) -> Self {
+        self.environment
+            .push(("TRANSPORT_OPTIONS", options.to_string()));
+        self
+    }
+
+    /// With further Celery settings.
+    pub fn settings(mut self, settings: &Value) -> Self {
+        self.environment
+            .push(("CELERY_SETTINGS", settings.to_string()));
+        self
+    }
+
+    /// Its publishers write `enqueued_at` into the headers of every message.
+    pub fn writing_enqueue_times(mut self) -> Self {
+        self.environment.push(("ENQUEUED_AT", "1".to_owned()));
+        self
+    }
+
+    /// Sends `count` tasks to a queue; `options` are those of `celery_client.py send`. Returns
+    /// the Unix times before and after.
+    pub fn send(&self, queue: &str, count: u32, options: &[&str]) -> (f64, f64) {
+        let count = count.to_string();
+        let mut args = vec!["send", queue, &count];
+        args.extend(options);
+        let sent = self.client(&args);
+        (
+            sent["before"].as_f64().unwrap(),
+            sent["after"].as_f64().unwrap(),
+        )
+    }
+
+    /// How many messages wait according to Celery's own library.
+    pub fn depth(&self, queue: &str) -> u64 {
+        self.client(&["depth", queue])[queue].as_u64().unwrap()
+    }
+
+    /// Starts a worker and waits until it consumes. `options` are those of `celery worker`:
+    /// `["-c", "2", "--prefetch-multiplier", "4"]`.
+    pub fn worker(&self, queue: &str, options: &[&str], dir: &Path) -> Process {
+        let mut command = module("celery", Rq::V3);
+        let name = name_of(queue);
+        command
+            .args([
+                "-A",
+                "celery_app",
+                "worker",
+                "--loglevel",
+                "INFO",
+                "-Q",
+                queue,
+            ])
+            .args([
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+            ])
+            .args(["-n", &format!("{name}@localhost")])
+            .args(options);
+        self.environ(&mut command);
+        let mut process = Process::spawn(&format!("worker-{name}"), &command, dir);
+        process.wait_ready(PATIENCE, |process| process.output().contains(" ready."));
+        process
+    }
+
+    fn client(&self, args: &[&str]) -> Value {
+        let mut command = script("celery_client.py", args, Rq::V3);
+        self.environ(&mut command);
+        last_json(&run(&mut command))
+    }
+
+    fn environ(&self, command: &mut Command) {
+        command.env("BROKER_URL", &self.broker);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+    }
+}
+
+/// Which RQ; nothing else differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rq {
     V2,
     V3,
 }
 
+impl Rq {
+    /// Runs one command of `rq_client.py` and returns RQ's own counts after it.
+    pub fn client(self, url: &str, args: &[&str]) -> Value {
+        let mut all = vec![url];
+        all.extend(args);
+        last_json(&run(&mut script("rq_client.py", &all, self)))
+    }
+
+    /// Starts a worker on `queues` and waits until it listens.
+    pub fn worker(self, url: &str, queues: &[&str], options: &[&str], dir: &Path) -> Process {
+        let mut process = self.spawn_worker(url, queues, options, dir);
+        process.wait_ready(PATIENCE, |process| {
+            process.output().contains("Listening on")
+        });
+        process
+    }
+
+    /// Lets a worker do all that waits and waits for its end.
+    pub fn work_off(self, url: &str, queues: &[&str], dir: &Path) {
+        let status = self
+            .spawn_worker(url, queues, &["--burst"], dir)
+            .wait(PATIENCE);
+        assert!(status.success());
+    }
+
+    fn spawn_worker(self, url: &str, queues: &[&str], options: &[&str], dir: &Path) -> Process {
+        let mut command = module("rq.cli", self);
+        command
+            .args(["worker", "--url", url])
+            .args(options)
+            .args(queues);
+        let name = format!("rq-worker-{}", name_of(&queues.join("-")));
+        Process::spawn(&name, &command, dir)
+    }
+}
+
 /// Runs a script of `tests/clients` to its end and returns the JSON in its last line.
-pub fn python(script: &str, args: &[&str]) -> Value {
-    last_json(&run(&mut command(script, args, Rq::V3)))
-}
-
-/// The same with a choice of RQ.
-pub fn python_rq(rq: Rq, script: &str, args: &[&str]) -> Value {
-    last_json(&run(&mut command(script, args, rq)))
-}
-
-/// Starts a script that goes on running.
-pub fn spawn(name: &str, script: &str, args: &[&str], dir: &Path) -> Process {
-    Process::spawn(name, &command(script, args, Rq::V3), dir)
-}
-
-/// Starts a Celery worker of `tests/clients/celery_app.py` and waits until it consumes.
-/// `options` are those of `celery worker`: `["-c", "2", "--prefetch-multiplier", "4"]`.
-pub fn celery_worker(broker: &str, queue: &str, options: &[&str], dir: &Path) -> Process {
-    let mut command = module("celery", Rq::V3);
-    command
-        .args([
-            "-A",
-            "celery_app",
-            "worker",
-            "--loglevel",
-            "INFO",
-            "-Q",
-            queue,
-        ])
-        .args([
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ])
-        .args(["-n", &format!("{}@localhost", name_of(queue))])
-        .args(options)
-        .env("BROKER_URL", broker);
-    let mut process = Process::spawn(&format!("worker-{}", name_of(queue)), &command, dir);
-    process.wait_ready(super::process::PATIENCE, |process| {
-        process.output().contains(" ready.")
-    });
-    process
-}
-
-/// Starts an RQ worker on `queues` and waits until it listens.
-pub fn rq_worker(rq: Rq, url: &str, queues: &[&str], options: &[&str], dir: &Path) -> Process {
-    let mut command = module("rq.cli", rq);
-    command
-        .args(["worker", "--url", url])
-        .args(options)
-        .args(queues);
-    let name = format!("rq-worker-{}", name_of(&queues.join("-")));
-    let mut process = Process::spawn(&name, &command, dir);
-    process.wait_ready(super::process::PATIENCE, |process| {
-        process.output().contains("Listening on")
-    });
-    process
+pub fn python(name: &str, args: &[&str]) -> Value {
+    last_json(&run(&mut script(name, args, Rq::V3)))
 }
 
 /// Runs a script with `input` on its standard input and returns the JSON in its last line.
-pub fn python_with_input(script: &str, args: &[&str], input: &[u8]) -> Value {
-    let mut child = command(script, args, Rq::V3)
+pub fn python_with_input(name: &str, args: &[&str], input: &[u8]) -> Value {
+    let mut child = script(name, args, Rq::V3)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -86,13 +161,13 @@ pub fn python_with_input(script: &str, args: &[&str], input: &[u8]) -> Value {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().ok();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script} failed:\n{stderr}");
+    assert!(output.status.success(), "{name} failed:\n{stderr}");
     last_json(&String::from_utf8_lossy(&output.stdout))
 }
 
-fn command(script: &str, args: &[&str], rq: Rq) -> Command {
+fn script(name: &str, args: &[&str], rq: Rq) -> Command {
     let mut command = interpreter(rq);
-    command.arg(clients().join(script)).args(args);
+    command.arg(clients().join(name)).args(args);
     command
 }
 

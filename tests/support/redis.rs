@@ -135,11 +135,6 @@ impl Redis {
         self.cli(&["CLIENT", "PAUSE", &duration.as_millis().to_string(), "ALL"]);
     }
 
-    /// Ends the pause before its time.
-    pub fn unpause(&self) {
-        self.cli(&["CLIENT", "UNPAUSE"]);
-    }
-
     /// Kills the server; its port refuses connections from then on.
     pub fn kill(&mut self) {
         self.process.kill();

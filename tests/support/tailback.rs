@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_tailback");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_tailback");
 const READY: Duration = Duration::from_secs(20);
 
 /// A running `tailback run` on a free port.
@@ -136,6 +136,23 @@ impl Tailback {
         self.process.pid()
     }
 
+    /// The log lines of one level: `ERROR`, `WARN`, …
+    pub fn logged(&self, level: &str) -> Vec<String> {
+        let lines = self.log_lines();
+        let at_level = lines.iter().filter(|line| line["level"] == level);
+        at_level.map(Value::to_string).collect()
+    }
+
+    /// The most memory that it has had resident so far.
+    pub fn peak_rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.process.is_running()
     }
@@ -150,6 +167,15 @@ impl Tailback {
         self.process.signal(signal);
         self.process.wait(READY)
     }
+}
+
+/// A configuration that polls one Redis often, so that tests do not wait. Ends inside
+/// `[brokers.main.redis]`.
+pub fn quick(url: &str) -> String {
+    format!(
+        "[defaults]\ninterval = '200ms'\ntimeout = '1s'\nstale_after = '1500ms'\n\
+         discovery_interval = '1s'\n[brokers.main.redis]\nurl = '{url}'\n"
+    )
 }
 
 /// Runs `tailback ARGS…` to its end, without a terminal.
@@ -181,7 +207,7 @@ fn listening(logs: &str) -> Option<SocketAddr> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|line| {
             let fields = line.get("fields").unwrap_or(&line);
-            fields.get("listening")?.as_str()?.parse().ok()
+            fields.get("listen")?.as_str()?.parse().ok()
         })
 }
 

@@ -13,13 +13,14 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// No reply that we ask for is near this long: a page of 500 queues has about 100 kB.
-const MAX_BODY_BYTES: usize = 16 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// A client of one cluster's management API.
 pub(super) struct Client {
@@ -181,7 +182,7 @@ impl Client {
                         ErrorKind::Protocol,
                         format!("{node} answered {path} with more than {MAX_BODY_BYTES} bytes"),
                     ),
-                    Err(error) => broken(&node, &error),
+                    Err(error) => broken(&node, &*error),
                 })?;
             Ok((status, body.to_bytes()))
         };
@@ -225,7 +226,13 @@ fn basic(username: &str, password: &Secret) -> HeaderValue {
     value
 }
 
-fn broken(node: &HostPort, error: &dyn std::fmt::Display) -> BrokerError {
+fn broken(node: &HostPort, error: &(dyn Error + 'static)) -> BrokerError {
+    if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
+        return BrokerError::new(
+            ErrorKind::Protocol,
+            format!("{node} does not answer in HTTP: {error}; is it the management API's port?"),
+        );
+    }
     BrokerError::new(
         ErrorKind::Connect,
         format!("the connection to the management API at {node} broke: {error}"),

@@ -14,7 +14,17 @@ impl RabbitMqSource {
         let Some(management) = &mut self.management else {
             return Ok(());
         };
-        let overview = management.overview().await?.ok_or_else(|| {
+        let has_been_seen = matches!(self.presence, Presence::Seen { .. });
+        let answer = management.overview().await.map_err(|mut error| {
+            if error.kind == ErrorKind::Connect && !has_been_seen {
+                error.message.push_str(
+                    "; the management API has to be enabled (rabbitmq-plugins enable \
+                     rabbitmq_management) and reachable (`management_url`)",
+                );
+            }
+            error
+        })?;
+        let overview = answer.ok_or_else(|| {
             BrokerError::new(
                 ErrorKind::Connect,
                 "there is no management API at the configured address (404); enable it with \

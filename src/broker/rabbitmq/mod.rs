@@ -3,7 +3,8 @@
 //!
 //! # How old each number may be
 //!
-//! Measured on 3.10.8 and 4.0.5 with the default `collect_statistics_interval` of 5 s.
+//! Measured on 3.10.8 and 4.0.5 with the default `collect_statistics_interval` of 5 s. No part of
+//! the API tells that interval; with a longer one all but the first row is older by the difference.
 //!
 //! | number | classic | quorum | from |
 //! |---|---|---|---|

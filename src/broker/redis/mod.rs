@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod command;
+mod connect;
 mod discovery;
 mod guard;
 mod node;
@@ -15,8 +16,9 @@ use crate::config;
 use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
 use crate::model::{Cost, DropReason, Observation, PollFailure, PollSuccess, Timestamp, Window};
 use catalogue::{Bound, Catalogue};
+use connect::Connector;
 use discovery::Discovery;
-use session::{Connector, Session};
+use session::Session;
 use std::sync::Arc;
 use std::time::Duration;
 

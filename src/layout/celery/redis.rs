@@ -14,6 +14,7 @@ use crate::layout::redis::{
     Reply, Step, UNSTAMPED,
 };
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
+use std::sync::Arc;
 
 /// How many messages behind a head that is due later are looked at.
 const LOOK_BEHIND: i64 = 16;
@@ -285,7 +286,7 @@ impl CeleryProbe<'_> {
     }
 
     fn observe(&self, queue: &QueueRef, steps: &[u8], lists: &[List]) -> Outcome {
-        let mut observation = Observation::new(System::Celery, queue.shown.clone(), UNSTAMPED);
+        let mut observation = Observation::new(System::Celery, Arc::clone(&queue.shown), UNSTAMPED);
         let held = self.layout.unacked.of(&queue.raw);
         let (mut ready, mut scheduled) = (0, 0);
         observation.next_due = held.and_then(|held| held.next_due);

@@ -4,6 +4,8 @@
 mod internal;
 mod plain;
 mod row;
+#[cfg(test)]
+mod tests;
 
 pub use internal::is_internal;
 pub use plain::bind;

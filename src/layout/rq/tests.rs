@@ -1,6 +1,9 @@
-use super::*;
-use crate::layout::redis::RefusalKind;
+use super::bind;
+use super::probe::job_id;
+use crate::layout::celery::iso_time;
+use crate::layout::redis::{Layout, Outcome, RefusalKind};
 use crate::layout::testing::{Keyspace, Stored};
+use crate::model::{Head, LatencySource, Reason, Timestamp};
 use proptest::prelude::*;
 
 const RECORDED: &str = include_str!("../../../tests/fixtures/rq.json");
@@ -100,10 +103,11 @@ fn what_killed_workers_left_behind_is_not_running() {
 }
 
 #[test]
-fn a_suspended_rq_is_paused() {
+fn a_suspended_rq_is_paused_and_what_a_rate_limit_holds_back_is_deferred() {
     let seen =
         Keyspace::recorded(RECORDED, "rq3_rate_limit_and_suspended").observe(&mut *layout(), NOW);
     assert_eq!(seen["default"].paused, Some(true));
+    assert_eq!(seen["default"].jobs.deferred, Some(2));
     assert_eq!(seen["default"].jobs.ready, Some(1));
 }
 

@@ -1,0 +1,57 @@
+"""The Celery application of the live tests, on the broker in BROKER_URL.
+
+ENQUEUED_AT=1 makes every publisher write the time of sending into the message, with the one
+signal handler that the documentation recommends.
+"""
+
+import json
+import os
+import time
+
+from celery import Celery
+from celery.signals import before_task_publish
+
+app = Celery("clients", broker=os.environ["BROKER_URL"])
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    broker_transport_options=json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}")),
+    task_ignore_result=True,
+    **json.loads(os.environ.get("CELERY_SETTINGS", "{}")),
+)
+
+if os.environ.get("ENQUEUED_AT"):
+
+    @before_task_publish.connect
+    def write_enqueue_time(headers=None, **_):
+        headers["enqueued_at"] = time.time()
+
+
+@app.task
+def noop(*_):
+    pass
+
+
+@app.task
+def sleep(seconds):
+    time.sleep(seconds)
+
+
+@app.task
+def hold(path):
+    """Runs until the file exists, so that a test decides how long a job is in progress."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
+
+
+@app.task
+def hold_late(path):
+    """The same, acknowledged when done."""
+    hold(path)
+
+
+hold_late.acks_late = True
+
+
+@app.task(bind=True, max_retries=100)
+def retry_in(self, seconds):
+    raise self.retry(countdown=seconds)

@@ -1,0 +1,62 @@
+"""Sends tasks of celery_app and counts what waits, as Celery's own library sees it.
+
+    celery_client.py send QUEUE COUNT [--task noop] [--arg X] [--priority P] [--countdown S]
+                                      [--timestamp] [--payload BYTES]
+    celery_client.py depth QUEUE...
+
+Prints JSON: what was sent with the times before and after, or the depth of each queue.
+"""
+
+import argparse
+import json
+import time
+
+import celery_app
+from celery_app import app
+
+
+def send(args):
+    task = getattr(celery_app, args.task)
+    options = {"queue": args.queue}
+    if args.priority is not None:
+        options["priority"] = args.priority
+    if args.countdown is not None:
+        options["countdown"] = args.countdown
+    positional = [json.loads(args.arg)] if args.arg else []
+    if args.payload:
+        positional = ["x" * args.payload]
+    before = time.time()
+    with app.producer_or_acquire() as producer:
+        for _ in range(args.count):
+            if args.timestamp:
+                options["timestamp"] = int(time.time())
+            task.apply_async(args=positional, producer=producer, **options)
+    return {"sent": args.count, "before": before, "after": time.time()}
+
+
+def depth(args):
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        return {
+            queue: channel.queue_declare(queue, passive=True).message_count
+            for queue in args.queues
+        }
+
+
+parser = argparse.ArgumentParser()
+commands = parser.add_subparsers(required=True)
+command = commands.add_parser("send")
+command.set_defaults(run=send)
+command.add_argument("queue")
+command.add_argument("count", type=int)
+command.add_argument("--task", default="noop")
+command.add_argument("--arg", help="JSON of the task's only argument")
+command.add_argument("--priority", type=int)
+command.add_argument("--countdown", type=float)
+command.add_argument("--timestamp", action="store_true", help="set the message property")
+command.add_argument("--payload", type=int, help="bytes of the argument")
+command = commands.add_parser("depth")
+command.set_defaults(run=depth)
+command.add_argument("queues", nargs="+")
+args = parser.parse_args()
+print(json.dumps(args.run(args)))

@@ -1,0 +1,108 @@
+//! The main job: real Celery and RQ workers on a real Redis, real Celery on a real RabbitMQ, scraped
+//! by a real Prometheus, which the shipped dashboard and alerts then ask.
+
+use crate::support::process::{eventually, run};
+use crate::support::prometheus::Prometheus;
+use crate::support::python::{Celery, Rq};
+use crate::support::rabbitmq::RabbitMq;
+use crate::support::redis::{Redis, RedisOptions};
+use crate::support::root;
+use crate::support::tailback::Tailback;
+use std::process::Command;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Every query of the dashboard, its variables filled with "all".
+fn dashboard_queries() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("dashboards/overview.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap())
+        .map(|target| {
+            let query = target["expr"].as_str().unwrap();
+            ["$broker", "$system", "$queue"]
+                .iter()
+                .fold(query.to_owned(), |query, name| query.replace(name, ".*"))
+                .replace("$__rate_interval", "10s")
+        })
+        .collect()
+}
+
+#[test]
+fn everything_at_once_reaches_prometheus_and_the_dashboard() {
+    let (redis, rabbit) = (Redis::start(RedisOptions::default()), RabbitMq::shared());
+    let vhost = rabbit.vhost();
+    let on_redis = Celery::new(&redis.url()).writing_enqueue_times();
+    let on_rabbit = Celery::new(&rabbit.url(&vhost));
+    let tailback = Tailback::start_config(&format!(
+        "[defaults]\ndiscovery_interval = \"1s\"\n\
+         [brokers.redis.redis]\nurl = \"{}\"\n\
+         [brokers.rabbitmq.rabbitmq]\nurl = \"{}\"\nmanagement_url = \"http://{}\"\n",
+        redis.url(),
+        rabbit.url(&vhost),
+        rabbit.management,
+    ));
+    let prometheus = Prometheus::start(&[tailback.address]);
+
+    on_redis.send("emails", 40, &[]);
+    on_redis.send("waiting", 7, &[]);
+    on_rabbit.send("celery", 5, &[]);
+    Rq::V3.client(&redis.url(), &["send", "mail", "3"]);
+    let worker = on_redis.worker("emails", &["-c", "1"], redis.dir());
+
+    let value = |query: &str, wanted: f64| {
+        eventually(&format!("{query} = {wanted}"), PATIENCE, || {
+            let samples = prometheus.query(query);
+            (samples.len() == 1 && samples[0].value == wanted).then_some(())
+        });
+    };
+    value(
+        "tailback_queue_jobs{system=\"celery\",queue=\"emails\",state=\"ready\"}",
+        0.0,
+    );
+    value(
+        "tailback_queue_jobs{system=\"celery\",queue=\"waiting\",state=\"ready\"}",
+        7.0,
+    );
+    value(
+        "tailback_queue_jobs{broker=\"rabbitmq\",queue=\"celery\",state=\"ready\"}",
+        5.0,
+    );
+    value(
+        "tailback_queue_jobs{system=\"rq\",queue=\"mail\",state=\"ready\"}",
+        3.0,
+    );
+    value("sum(tailback_broker_up)", 2.0);
+    value(
+        "count(tailback_queue_source_info{queue=\"waiting\",source=\"message\"})",
+        1.0,
+    );
+    let older = "tailback_queue_latency_seconds{queue=\"waiting\"} > 1";
+    eventually(older, PATIENCE, || {
+        (prometheus.query(older).len() == 1).then_some(())
+    });
+    drop(worker);
+
+    for query in dashboard_queries() {
+        eventually(&format!("data for {query}"), PATIENCE, || {
+            let samples = prometheus.query(&query);
+            (!samples.is_empty() && samples.iter().all(|sample| sample.value.is_finite()))
+                .then_some(())
+        });
+    }
+    assert_eq!(prometheus.last_scrape_error(), "");
+}
+
+#[test]
+fn the_alerts_fire_when_they_should_and_only_then() {
+    for args in [
+        ["check", "rules", "tailback.yaml"],
+        ["test", "rules", "tailback.test.yaml"],
+    ] {
+        let mut promtool = Command::new("promtool");
+        run(promtool.args(args).current_dir(root().join("alerts")));
+    }
+}

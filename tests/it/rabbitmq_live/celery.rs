@@ -1,0 +1,132 @@
+//! Real Celery producers and workers on a real RabbitMQ.
+
+use super::*;
+use crate::support::python::Celery;
+use std::path::Path;
+
+/// What a worker's `hold` tasks wait for.
+fn release(dir: &Path) -> (std::path::PathBuf, String) {
+    let path = dir.join("release");
+    let json = json!(path).to_string();
+    (path, json)
+}
+
+fn system(success: &PollSuccess, queue: &str) -> Option<System> {
+    success
+        .observations
+        .iter()
+        .find(|seen| &*seen.queue == queue)
+        .map(|seen| seen.system)
+}
+
+#[test]
+fn celerys_numbers_are_those_of_its_workers() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let dir = tempfile::tempdir().unwrap();
+    let celery = Celery::new(&rabbit.url(&vhost));
+    rabbit.declare(&vhost, "not-celerys", &json!({}));
+    let mut poller = Poller::of(rabbit, &vhost, "");
+
+    // A producer with the default queue, and no worker ever.
+    celery.send("celery", 1, &[]);
+    celery.send(
+        "early",
+        10,
+        &["--task", "hold", "--arg", &release(dir.path()).1],
+    );
+    celery.send(
+        "late",
+        10,
+        &["--task", "hold_late", "--arg", &release(dir.path()).1],
+    );
+    let waiting = poller.await_queue("early", |seen| seen.jobs.ready == Some(10));
+    assert_eq!(
+        (waiting.system, waiting.consumers),
+        (System::Celery, Some(0))
+    );
+    assert_eq!(waiting.jobs.ready, Some(celery.depth("early")));
+    assert_eq!(waiting.head, Head::Unknown(Reason::NoTimestamp));
+
+    let options = ["-c", "1", "--prefetch-multiplier", "4"];
+    let early = celery.worker("early", &options, dir.path());
+    let late = celery.worker("late", &options, dir.path());
+    // The running task of the one is acknowledged, that of the other is not.
+    let running = poller.await_queue("early", |seen| {
+        seen.counters.finished == Some(1) && seen.jobs.in_progress == Some(4)
+    });
+    assert_eq!((running.jobs.ready, running.consumers), (Some(5), Some(1)));
+    assert_eq!(running.counters.started, Some(5));
+    let running = poller.await_queue("late", |seen| seen.jobs.in_progress == Some(4));
+    assert_eq!(running.jobs.ready, Some(6));
+    assert_eq!(
+        (running.counters.started, running.counters.finished),
+        (Some(4), Some(0))
+    );
+
+    std::fs::write(release(dir.path()).0, "").unwrap();
+    for queue in ["early", "late"] {
+        let done = poller.await_queue(queue, |seen| {
+            seen.counters.finished == Some(10) && seen.jobs.in_progress == Some(0)
+        });
+        assert_eq!((done.jobs.ready, done.head), (Some(0), Head::Empty));
+        assert_eq!(
+            (done.counters.enqueued, done.counters.started),
+            (Some(10), Some(10))
+        );
+    }
+
+    // The workers' own queues are not shown, and theirs stay Celery's when they are gone.
+    let with_workers = poller.poll().unwrap();
+    assert_eq!(
+        names(&with_workers),
+        ["celery", "early", "late", "not-celerys"]
+    );
+    drop((early, late));
+    let mut later = Poller::of(rabbit, &vhost, "");
+    let success = later.poll().unwrap();
+    for queue in ["celery", "early", "late"] {
+        assert_eq!(system(&success, queue), Some(System::Celery), "{queue}");
+    }
+    assert_eq!(system(&success, "not-celerys"), Some(System::RabbitMq));
+}
+
+#[test]
+fn a_timestamp_on_celerys_messages_tells_how_long_they_wait() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let celery = Celery::new(&rabbit.url(&vhost));
+    let (before, after) = celery.send("celery", 2, &["--timestamp"]);
+    let mut poller = Poller::of(rabbit, &vhost, "");
+    let seen = poller.await_queue("celery", |seen| matches!(seen.head, Head::Since { .. }));
+    let Head::Since {
+        earliest, latest, ..
+    } = seen.head
+    else {
+        unreachable!()
+    };
+    assert!(
+        earliest.as_secs_f64() <= after && latest.as_secs_f64() >= before,
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn natively_delayed_tasks_are_scheduled_in_one_queue() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let dir = tempfile::tempdir().unwrap();
+    let celery = Celery::new(&rabbit.url(&vhost)).settings(&json!({
+        "task_default_queue_type": "quorum",
+        "task_default_exchange_type": "topic",
+    }));
+    // The worker makes the queues of delayed delivery.
+    let worker = celery.worker("celery", &["-c", "1"], dir.path());
+    celery.send("celery", 3, &["--countdown", "3600"]);
+    celery.send("celery", 2, &["--countdown", "90000"]);
+    let mut poller = Poller::of(rabbit, &vhost, "");
+    let delayed = poller.await_queue("celery_delayed", |seen| seen.jobs.scheduled == Some(5));
+    assert_eq!((delayed.system, delayed.jobs.ready), (System::Celery, None));
+    assert_eq!(names(&poller.poll().unwrap()), ["celery", "celery_delayed"]);
+    drop(worker);
+}
