@@ -169,7 +169,13 @@ impl QueueMemory {
         self.seen = poll;
         let latency = match &observation.flow {
             None => Latency::from_head(observation.head, observation.window),
-            Some(sample) => self.flow.apply(sample, observation.window, wait_buckets),
+            Some(sample) => observation.statistics.fold(
+                &mut self.flow,
+                sample,
+                observation.window,
+                observation.jobs.ready,
+                wait_buckets,
+            ),
         };
         let flow = self.flow.view();
         if let Some(flow) = &flow {

@@ -9,12 +9,14 @@ mod curve;
 mod queue;
 mod rate;
 mod sample;
+mod statistics;
 mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
 pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow};
 pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub use statistics::FlowStatistics;
 pub use waits::{DEFAULT_BUCKETS, Waits};
 
 #[cfg(test)]

@@ -187,7 +187,8 @@ impl QueueFlow {
                 id: line.line,
                 epoch: line.arrivals.epoch,
                 arrived: 0,
-                started: line.started,
+                // Like the arrivals: nothing had come, so nothing had gone.
+                started: line.started.map(|_| 0),
                 curve: WaitCurve::new(span.from, span.to, 0),
             };
             sample.lines.iter().map(line).collect()
