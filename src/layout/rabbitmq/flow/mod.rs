@@ -69,8 +69,8 @@ pub struct Flows {
 
 #[derive(Debug)]
 enum Memory {
-    /// Empty, and nothing has happened since its counters were first seen or long ago.
-    Idle(Totals),
+    /// Listed as empty with these totals ever since.
+    Idle { totals: Totals, since: f64 },
     Followed(Box<QueueFlow>),
 }
 
@@ -116,10 +116,17 @@ impl Flows {
             let secs = match self.queues.get(&row.name) {
                 None if row.ready == Some(0) => continue,
                 None => PAST_SECS,
-                Some(Memory::Idle(before)) if *before == totals => continue,
-                Some(Memory::Idle(_)) => self.polled.map_or(PAST_SECS, |polled| {
-                    whole(now - polled.from + NOTED_SECS + 2.0)
-                }),
+                Some(Memory::Idle { totals: before, .. })
+                    if *before == totals && row.ready == Some(0) =>
+                {
+                    continue;
+                }
+                Some(Memory::Idle { since, .. }) => match self.polled {
+                    Some(polled) if is_surely_empty(*since, polled) => {
+                        whole(now - polled.from + NOTED_SECS + 2.0)
+                    }
+                    _ => PAST_SECS,
+                },
                 Some(Memory::Followed(flow)) if flow.totals() == totals => continue,
                 Some(Memory::Followed(flow)) => self.clock.map_or(PAST_SECS, |clock| {
                     whole(clock.latest(now) - flow.seen() as f64 + 2.0)
@@ -212,10 +219,14 @@ impl Flows {
         let clock = self.clock;
         let holds = row.unacknowledged != Some(0);
         match memory {
-            None if ready == 0 && history.is_none() => Some(Memory::Idle(totals)),
-            Some(Memory::Idle(before)) if before == totals && ready == 0 => {
-                Some(Memory::Idle(totals))
-            }
+            None if ready == 0 && history.is_none() => Some(Memory::Idle {
+                totals,
+                since: list.from,
+            }),
+            Some(Memory::Idle {
+                totals: before,
+                since,
+            }) if before == totals && ready == 0 => Some(Memory::Idle { totals, since }),
             Some(Memory::Followed(mut flow)) => {
                 let span = clock.map(|clock| clock.noted(list))?;
                 let outcome = match history {
@@ -239,32 +250,41 @@ impl Flows {
                     flow.stay(span.0, span.1, told);
                 }
                 if ready == 0 && flow.is_idle(IDLE_SECS) {
-                    return Some(Memory::Idle(flow.totals()));
+                    return Some(Memory::Idle {
+                        totals: flow.totals(),
+                        since: f64::NEG_INFINITY,
+                    });
                 }
                 Some(Memory::Followed(flow))
             }
-            Some(Memory::Idle(before)) if history.is_none() => {
-                // It was empty at the last poll.
-                let clock = clock.or_else(|| BrokerClock::guess(list))?;
-                let empty = previous.map(|previous| clock.empty(previous))?;
-                let start = Point {
-                    at: empty.0.floor() as i64,
-                    totals: before,
-                };
-                let mut flow = Box::new(QueueFlow::new(start, 0));
-                flow.stay(empty.0, empty.1, told);
-                let span = (empty.0, clock.latest(list.to));
-                if totals == before {
-                    flow.uncounted(ready, span, told);
-                } else if flow.jump(totals, span, told).is_err() {
-                    told.clear();
-                    return self.begin((totals, None), (ready, holds), history, list, told);
+            Some(Memory::Idle {
+                totals: before,
+                since,
+            }) => match previous.filter(|polled| is_surely_empty(since, *polled)) {
+                Some(previous) if history.is_none() => {
+                    let clock = clock.or_else(|| BrokerClock::guess(list))?;
+                    let empty = clock.empty(previous);
+                    let start = Point {
+                        at: empty.0.floor() as i64,
+                        totals: before,
+                    };
+                    let mut flow = Box::new(QueueFlow::new(start, 0));
+                    flow.stay(empty.0, empty.1, told);
+                    let span = (empty.0, clock.latest(list.to));
+                    if totals == before {
+                        // The depth knows of arrivals that have not been noted yet.
+                        flow.stay(span.0, span.1, told);
+                    } else if flow.jump(totals, span, told).is_err() {
+                        told.clear();
+                        return self.begin((totals, None), (ready, holds), history, list, told);
+                    }
+                    Some(Memory::Followed(flow))
                 }
-                Some(Memory::Followed(flow))
-            }
-            Some(Memory::Idle(before)) => {
-                self.begin((totals, Some(before)), (ready, holds), history, list, told)
-            }
+                surely => {
+                    let empty = surely.map(|_| before);
+                    self.begin((totals, empty), (ready, holds), history, list, told)
+                }
+            },
             None => self.begin((totals, None), (ready, holds), history, list, told),
         }
     }
@@ -308,7 +328,7 @@ impl Flows {
                 earlier: told,
                 age,
                 may_hold_fewer: match memory {
-                    Memory::Idle(_) => false,
+                    Memory::Idle { .. } => false,
                     Memory::Followed(flow) => flow.may_hold_fewer(),
                 },
             },
@@ -383,6 +403,12 @@ impl BrokerClock {
             list.to + self.at_most,
         )
     }
+}
+
+/// Whether a queue that has been listed as empty since then, with the same totals, was empty by a
+/// poll: depth and totals are of different times.
+fn is_surely_empty(since: f64, polled: Asked) -> bool {
+    polled.from - since > queue::READY_AGE_SECS + NOTED_SECS
 }
 
 /// Whether the messages of a queue come and go, and are counted.

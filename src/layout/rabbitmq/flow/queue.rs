@@ -96,36 +96,18 @@ impl QueueFlow {
     ) -> Option<Self> {
         let points = since_restart(&samples.points);
         let (first, last) = (*points.first()?, *points.last()?);
-        let begin = |point: Point, waiting: i64, told: &mut Vec<FlowSample>| {
-            let mut flow = Self::new(point, waiting);
-            let from = not_before(passes, None, point, samples.step);
-            flow.tell(from, until(point), told);
-            flow.follow(points, samples.step, passes, told).ok()?;
-            Some(flow)
-        };
-        let mut told = Vec::new();
-        let net = first.totals.net();
         let uncounted = empty.map_or(0, |empty| empty.net().saturating_neg());
-        let mut flow = begin(first, net.saturating_add(uncounted), &mut told)?;
+        let mut flow = Self::new(first, first.totals.net().saturating_add(uncounted));
+        let mut told = Vec::new();
+        let from = not_before(passes, None, first, samples.step);
+        flow.tell(from, until(first), &mut told);
+        flow.follow(points, samples.step, passes, &mut told).ok()?;
         if empty.is_none() {
             flow.is_new = true;
             let (low, high) = flow.range(last.at as f64 - READY_AGE_SECS, f64::MAX)?;
             let off = signed(ready) - signed(ready).clamp(low.min(high), high);
-            let is_quiet = flow.changed == first.at
-                || (last.at - flow.changed) as f64 > READY_AGE_SECS + NOTED_SECS;
-            if off != 0 && is_quiet {
-                told.clear();
-                flow = if off > 0 {
-                    // Never counted, and there who knows since when: only the present is sure.
-                    begin(last, flow.waiting.saturating_add(off), &mut told)?
-                } else {
-                    // Removed, who knows when; for those that wait now it makes no difference.
-                    begin(first, net.saturating_add(off), &mut told)?
-                };
-            } else {
-                // The depth may know what has not been noted yet.
-                flow.doubt = off;
-            }
+            // The depth may know what has not been noted yet, or what never will be.
+            flow.doubt = off;
         }
         out.append(&mut told);
         Some(flow)
@@ -194,20 +176,6 @@ impl QueueFlow {
     pub(super) fn repeat(&mut self, out: &mut Vec<FlowSample>) {
         let to = self.told_until;
         self.tell(to - NOTED_SECS, to, out);
-    }
-
-    /// `ready` messages have come that nobody counted.
-    pub(super) fn uncounted(
-        &mut self,
-        ready: u64,
-        (from, to): (f64, f64),
-        out: &mut Vec<FlowSample>,
-    ) {
-        self.arrived = self.arrived.saturating_add(ready);
-        self.shift(signed(ready));
-        self.last.at = self.last.at.max(to.floor() as i64);
-        self.changed = self.last.at;
-        self.tell(from, to, out);
     }
 
     /// Adds what the counters have gained; whether they have.
