@@ -124,7 +124,8 @@ impl RabbitMqSource {
             state.known = known;
         }
         let rows = &mut listing.rows;
-        self.add_flows(at, rows, (asked.mono, answered.mono)).await?;
+        self.add_flows(at, rows, (asked.mono, answered.mono))
+            .await?;
         let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
             return Ok(0);
         };

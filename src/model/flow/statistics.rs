@@ -50,8 +50,16 @@ impl FlowStatistics {
                     age.min
                 };
                 let max = age.max.map(|max| max.saturating_add(self.age));
+                // The model dates a sample by its end; its middle is likelier.
+                let span = latest.span;
+                let half = Duration::try_from_secs_f64((span.to - span.from) / 2.0);
+                let estimate = age.estimate.saturating_sub(half.unwrap_or_default());
                 Latency::Known {
-                    age: Age { min, max, ..age },
+                    age: Age {
+                        estimate: estimate.max(min),
+                        min,
+                        max,
+                    },
                     since,
                     source: LatencySource::Flow,
                 }

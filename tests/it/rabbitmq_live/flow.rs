@@ -90,7 +90,12 @@ impl Watch {
         let spans: Vec<_> = outcome
             .iter()
             .flat_map(|success| &success.observations)
-            .map(|seen| (seen.queue.clone(), seen.flow.as_ref().map(|flow| flow.span)))
+            .map(|seen| {
+                (
+                    Arc::clone(&seen.queue),
+                    seen.flow.as_ref().map(|flow| flow.span),
+                )
+            })
             .collect();
         self.state.apply(Report {
             broker: "r".into(),
@@ -172,11 +177,7 @@ fn the_age_of_the_head_is_within_its_bounds_without_a_timestamp() {
     let rabbit = RabbitMq::shared();
     let vhost = rabbit.vhost();
     rabbit.declare(&vhost, "classic", &json!({}));
-    rabbit.declare(
-        &vhost,
-        "quorum",
-        &json!({"x-queue-type": "quorum"}),
-    );
+    rabbit.declare(&vhost, "quorum", &json!({"x-queue-type": "quorum"}));
     let url = rabbit.url(&vhost);
     // More than is taken for 35 s, then less.
     let gaps = |secs: f64| Duration::from_millis(if secs < 35.0 { 45 } else { 250 });
@@ -213,9 +214,74 @@ fn the_age_of_the_head_is_within_its_bounds_without_a_timestamp() {
                     score.add(&truth, snapshot.latency, *span, *polled);
                 }
             }
-            score.print(&format!("{queue}, {watcher}, {} messages", truth.sent.len()));
+            score.print(&format!(
+                "{queue}, {watcher}, {} messages",
+                truth.sent.len()
+            ));
             assert_eq!(score.outside, 0, "{queue} {watcher}");
             assert!(score.polls >= 10, "{queue} {watcher}");
         }
     }
+}
+
+#[test]
+fn a_purge_and_a_restart_leave_no_wrong_age_behind() {
+    let mut rabbit = RabbitMq::start(RabbitMqOptions::default());
+    let vhost = rabbit.vhost();
+    for (queue, kind) in [("classic", "classic"), ("quorum", "quorum")] {
+        rabbit.declare(&vhost, queue, &json!({"x-queue-type": kind}));
+    }
+    let send = |rabbit: &RabbitMq, times| {
+        let client = Client::new(&rabbit.url(&vhost));
+        for queue in ["classic", "quorum"] {
+            client.publish(queue, times, None);
+        }
+    };
+    let mut watch = Watch::new(&rabbit, &vhost);
+    let mut until = |what: &str, rabbit: &RabbitMq, is: &dyn Fn(Latency) -> bool| {
+        let (start, mut last) = (Instant::now(), Vec::new());
+        while start.elapsed() < Duration::from_secs(60) {
+            last = watch.poll();
+            if last.len() == 2 && last.iter().all(|(queue, _)| is(queue.latency)) {
+                eprintln!("{what}: after {:.0?}", start.elapsed());
+                return;
+            }
+            sleep(Duration::from_millis(2500));
+        }
+        panic!("{what}: {last:#?} {}", rabbit.log().len());
+    };
+    let secs = |duration: Duration| duration.as_secs_f64();
+    let start = Instant::now();
+    send(&rabbit, 50);
+    until("a backlog has both bounds", &rabbit, &|latency| {
+        let age = start.elapsed().as_secs_f64();
+        matches!(latency, Latency::Known { age: seen, .. } if secs(seen.min) > 8.0
+            && secs(seen.min) <= age && seen.max.is_some_and(|max| secs(max) >= age - 8.0))
+    });
+    for queue in ["classic", "quorum"] {
+        let path = format!("/api/queues/{vhost}/{queue}/contents");
+        rabbit.api("DELETE", &path, None);
+    }
+    until("a purged queue is empty", &rabbit, &|latency| {
+        latency == Latency::Empty
+    });
+    let start = Instant::now();
+    send(&rabbit, 20);
+    until("what came after a purge is new", &rabbit, &|latency| {
+        let age = start.elapsed().as_secs_f64();
+        matches!(latency, Latency::Known { age: seen, .. } if secs(seen.min) > 3.0
+            && secs(seen.min) <= age && seen.max.is_some_and(|max| secs(max) < age + 25.0))
+    });
+    rabbit.kill();
+    rabbit.restart();
+    let restarted = Instant::now();
+    until(
+        "after a restart there is a lower bound",
+        &rabbit,
+        &|latency| {
+            let (age, lower) = (start.elapsed(), restarted.elapsed());
+            matches!(latency, Latency::Known { age: seen, .. } if seen.max.is_none_or(|max| max >= age)
+            && secs(seen.min) > 3.0 && seen.min <= lower + Duration::from_secs(40))
+        },
+    );
 }

@@ -11,6 +11,7 @@
 //! known of a queue is as of the last run of the broker's collectors, up to 5 s ago, and
 //! [`RowFlow::age`] tells how long; without a history it is only known to be of the last 7 s.
 
+mod clock;
 mod passes;
 mod queue;
 mod samples;
@@ -21,6 +22,7 @@ pub use samples::{Point, Samples};
 
 use super::{Kind, QueueRow};
 use crate::model::flow::{FlowSample, FlowStatistics};
+use clock::BrokerClock;
 use passes::Passes;
 use queue::{QueueFlow, Restarted};
 use std::collections::{BTreeMap, HashMap};
@@ -70,16 +72,11 @@ pub struct Flows {
 #[derive(Debug)]
 enum Memory {
     /// Listed as empty with these totals ever since.
-    Idle { totals: Totals, since: f64 },
+    Idle {
+        totals: Totals,
+        since: f64,
+    },
     Followed(Box<QueueFlow>),
-}
-
-/// The broker's clock, as what ours is to be increased by.
-#[derive(Debug, Clone, Copy)]
-struct BrokerClock {
-    at_least: f64,
-    at_most: f64,
-    set: f64,
 }
 
 /// Histories of this many queues in steps of a second are asked for at one poll, which takes 100 ms
@@ -94,8 +91,6 @@ const PAST_STEP: u32 = 5;
 const RECENT_SECS: u32 = 40;
 /// A queue that has been empty and quiet for so long is not followed any more.
 const IDLE_SECS: i64 = 300;
-/// In the list, a total has been noted no longer ago.
-const NOTED_SECS: f64 = 7.0;
 
 // === impl Flows ===
 
@@ -123,7 +118,7 @@ impl Flows {
                 }
                 Some(Memory::Idle { since, .. }) => match self.polled {
                     Some(polled) if is_surely_empty(*since, polled) => {
-                        whole(now - polled.from + NOTED_SECS + 2.0)
+                        whole(now - polled.from + clock::NOTED_SECS + 2.0)
                     }
                     _ => PAST_SECS,
                 },
@@ -192,13 +187,18 @@ impl Flows {
         self.queues.retain(|name, _| rows.contains_key(name));
         for row in rows.values_mut() {
             row.flow = None;
-            if let (true, Some(totals), Some(ready)) =
-                (is_followable(row), row.totals(), row.ready)
+            if let (true, Some(totals), Some(ready)) = (is_followable(row), row.totals(), row.ready)
             {
                 let memory = self.queues.remove(&row.name);
                 let mut told = Vec::new();
                 let history = histories.get(&row.name);
-                let next = self.step(memory, (totals, row, ready), history, (previous, list), &mut told);
+                let next = self.step(
+                    memory,
+                    (totals, row, ready),
+                    history,
+                    (previous, list),
+                    &mut told,
+                );
                 if let Some(next) = next {
                     row.flow = self.flow_of(&next, told, list);
                     self.queues.insert(row.name.clone(), next);
@@ -230,9 +230,7 @@ impl Flows {
             Some(Memory::Followed(mut flow)) => {
                 let span = clock.map(|clock| clock.noted(list))?;
                 let outcome = match history {
-                    Some(history) => {
-                        flow.follow(&history.points, history.step, &self.passes, told)
-                    }
+                    Some(history) => flow.follow(&history.points, history.step, &self.passes, told),
                     None if flow.totals() != totals => {
                         flow.jump(totals, (flow.seen() as f64, span.1), told)
                     }
@@ -247,7 +245,13 @@ impl Flows {
                     flow.repeat(told);
                 }
                 if told.is_empty() {
-                    flow.stay(span.0, span.1, told);
+                    // While its run may have been the last, a precise time is better than the
+                    // present.
+                    if flow.told_at().from >= span.0 {
+                        flow.repeat(told);
+                    } else {
+                        flow.stay(span.0, span.1, told);
+                    }
                 }
                 if ready == 0 && flow.is_idle(IDLE_SECS) {
                     return Some(Memory::Idle {
@@ -337,78 +341,10 @@ impl Flows {
     }
 }
 
-// === impl BrokerClock ===
-
-impl BrokerClock {
-    /// Two clocks drift apart by no more than this share.
-    const DRIFT: f64 = 2e-4;
-    /// A difference beyond this is no drift.
-    const JUMP_SECS: f64 = 2.0;
-
-    /// The last label of an answer is the broker's time, rounded down to a whole step.
-    fn heard(label: i64, step: u32, asked: Asked) -> Self {
-        Self {
-            at_least: label as f64 - asked.to,
-            at_most: label as f64 + f64::from(step) - asked.from,
-            set: asked.to,
-        }
-    }
-
-    /// Without anything that tells: a clock that begins with us. Only its differences are used.
-    fn guess(list: Asked) -> Option<Self> {
-        const SOME_TIME: f64 = 1e9;
-        list.to.is_finite().then_some(Self {
-            at_least: SOME_TIME,
-            at_most: SOME_TIME,
-            set: list.to,
-        })
-    }
-
-    /// What both say; `None` if one of the clocks has been set in between.
-    fn narrowed(self, heard: Self, now: f64) -> Option<Self> {
-        let drift = (now - self.set).max(0.0) * Self::DRIFT;
-        let (low, high) = (self.at_least - drift, self.at_most + drift);
-        if heard.at_least > high + Self::JUMP_SECS || heard.at_most < low - Self::JUMP_SECS {
-            return None;
-        }
-        let at_least = low.max(heard.at_least);
-        let at_most = high.min(heard.at_most);
-        Some(if at_least <= at_most {
-            Self {
-                at_least,
-                at_most,
-                set: now,
-            }
-        } else {
-            heard
-        })
-    }
-
-    fn latest(self, ours: f64) -> f64 {
-        ours + self.at_most
-    }
-
-    /// When the totals of a list had been noted.
-    fn noted(self, list: Asked) -> (f64, f64) {
-        (
-            list.from + self.at_least - NOTED_SECS,
-            list.to + self.at_most,
-        )
-    }
-
-    /// When a queue that was listed as empty was so.
-    fn empty(self, list: Asked) -> (f64, f64) {
-        (
-            list.from + self.at_least - queue::READY_AGE_SECS,
-            list.to + self.at_most,
-        )
-    }
-}
-
 /// Whether a queue that has been listed as empty since then, with the same totals, was empty by a
 /// poll: depth and totals are of different times.
 fn is_surely_empty(since: f64, polled: Asked) -> bool {
-    polled.from - since > queue::READY_AGE_SECS + NOTED_SECS
+    polled.from - since > queue::READY_AGE_SECS + clock::NOTED_SECS
 }
 
 /// Whether the messages of a queue come and go, and are counted.

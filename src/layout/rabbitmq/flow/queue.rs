@@ -5,9 +5,9 @@
 //! dead-lettered ones make it larger. `messages_ready` is up to 10 s old, so it is only compared
 //! with all that the counters allow for those 10 s, and only believed the second time.
 
+use super::Totals;
 use super::passes::{Counter, Passes, RUN_SECS};
 use super::samples::{Point, Samples};
-use super::Totals;
 use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
 use std::collections::VecDeque;
 
@@ -41,7 +41,7 @@ pub(super) struct QueueFlow {
     doubt: i64,
     has_held: bool,
     may_hold_fewer: bool,
-    told_until: f64,
+    told_at: Span,
     /// The depth has not confirmed yet what the counters say.
     is_new: bool,
 }
@@ -80,7 +80,10 @@ impl QueueFlow {
             doubt: 0,
             has_held: false,
             may_hold_fewer: false,
-            told_until: point.at as f64,
+            told_at: Span {
+                from: point.at as f64,
+                to: point.at as f64,
+            },
             is_new: false,
         }
     }
@@ -145,6 +148,11 @@ impl QueueFlow {
             }
             let before = self.last;
             let from = not_before(passes, Some(before), *point, step);
+            if before.totals != point.totals && before.at as f64 > self.told_at.to + NOTED_SECS {
+                // Nothing came or went until then.
+                let still = not_before(passes, None, before, step);
+                self.tell(still, until(before), out);
+            }
             if self.count(*point)? {
                 self.tell(from, until(*point), out);
             }
@@ -172,10 +180,15 @@ impl QueueFlow {
         self.tell(from, to, out);
     }
 
-    /// Tells the present anew, after a correction.
+    /// Tells the same time again: nothing has been noted since, or a correction changes what was.
     pub(super) fn repeat(&mut self, out: &mut Vec<FlowSample>) {
-        let to = self.told_until;
-        self.tell(to - NOTED_SECS, to, out);
+        let Span { from, to } = self.told_at;
+        self.tell(from, to, out);
+    }
+
+    /// The time that was told last.
+    pub(super) const fn told_at(&self) -> Span {
+        self.told_at
     }
 
     /// Adds what the counters have gained; whether they have.
@@ -222,9 +235,9 @@ impl QueueFlow {
         self.told = self.told.max(self.arrived.saturating_add(ahead));
         let left = signed(self.arrived).saturating_sub(self.waiting);
         let ready = u64::try_from(signed(self.told).saturating_sub(left)).unwrap_or(0);
-        self.told_until = self.told_until.max(to);
+        self.told_at = Span { from, to };
         out.push(FlowSample {
-            span: Span { from, to },
+            span: self.told_at,
             lines: vec![LineSample {
                 line: 0,
                 ready,
@@ -283,7 +296,11 @@ impl QueueFlow {
         if off != 0 && off.signum() == self.doubt.signum() {
             corrected = true;
             // The less of two readings: while messages come and go, both are too much.
-            let off = if off.abs() < self.doubt.abs() { off } else { self.doubt };
+            let off = if off.abs() < self.doubt.abs() {
+                off
+            } else {
+                self.doubt
+            };
             self.correct(off);
             self.doubt = 0;
             self.depths.clear();
