@@ -157,4 +157,26 @@ mod tests {
         }
         assert_eq!(Samples::decode(&json!({"message_stats": {}}), 1), None);
     }
+
+    /// Recorded from 3.10.8: a publisher of 20 messages a second and a slower consumer.
+    const RECORDED: &str = include_str!("../../../../tests/fixtures/rabbitmq/3.10.8-history.json");
+
+    #[test]
+    fn a_recorded_history_shows_when_the_collectors_ran() {
+        let row: Value = serde_json::from_str(RECORDED).unwrap();
+        let (_, history) = Samples::decode(&row, 1).unwrap();
+        let points = history.unwrap().points;
+        assert_eq!(points.len(), 31);
+        let runs: Vec<i64> = points
+            .windows(2)
+            .filter(|pair| pair[0].totals != pair[1].totals)
+            .map(|pair| pair[1].at % 100)
+            .collect();
+        assert_eq!(runs, [42, 47, 52, 57, 62, 67]);
+        let last = points[30].totals;
+        assert_eq!((last.publish, last.deliver_get), (1776, 1625));
+        // What the queue itself said up to 10 s before.
+        assert_eq!(row["messages_ready"], 153);
+        assert_eq!(last.net(), 151);
+    }
 }

@@ -313,3 +313,153 @@ fn the_first_poll_of_a_late_start_knows_how_old_the_backlog_is() {
     assert!(age.min > Duration::from_secs(35), "{age:?}");
     assert!(errors.iter().all(|error| *error < 4.0), "{errors:?}");
 }
+
+/// What a poll may find, whatever the broker has been through.
+fn any_row() -> impl Strategy<Value = (Option<u64>, Option<[u64; 3]>, Option<u64>)> {
+    let small = 0u64..50;
+    (
+        prop::option::weighted(0.9, small.clone()),
+        prop::option::weighted(0.9, [small.clone(), small.clone(), small.clone()]),
+        prop::option::of(small),
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_polls_makes_it_panic_or_lose_order(
+        polls in prop::collection::vec((any_row(), 0.0..100.0f64, any::<bool>(), -5i64..5), 1..40),
+    ) {
+        let mut flows = Flows::default();
+        let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+        let mut ours = 0.0;
+        for ((ready, totals, unacknowledged), pause, with_history, skew) in polls {
+            ours += pause;
+            let mut row = QueueRow::named("q");
+            (row.ready, row.unacknowledged) = (ready, unacknowledged);
+            row.stats = totals.map(|[publish, deliver_get, redeliver]| Stats {
+                publish, deliver_get, redeliver, ..Stats::default()
+            });
+            let mut rows = BTreeMap::from([("q".to_owned(), row)]);
+            let mut all = HashMap::new();
+            for want in flows.wants(&rows, ours) {
+                let Some([publish, deliver_get, redeliver]) = totals.filter(|_| with_history) else {
+                    continue;
+                };
+                let now = (EPOCH + ours) as i64 + skew;
+                let points = (0..5).rev().map(|back| Point {
+                    at: now - back * i64::from(want.step),
+                    totals: Totals {
+                        publish: publish.saturating_sub(back as u64),
+                        deliver_get: deliver_get.saturating_sub(2 * back as u64),
+                        redeliver,
+                    },
+                });
+                let history = Samples { step: want.step, points: points.collect() };
+                let histories = HashMap::from([("q".to_owned(), history)]);
+                flows.learn(&histories, Asked { from: ours, to: ours });
+                all.extend(histories);
+            }
+            flows.follow(&mut rows, &all, Asked { from: ours, to: ours });
+            if let Some(flow) = &rows["q"].flow {
+                let window = flow.latest.span.on_brokers_clock();
+                let latency = flow.statistics.fold(&mut memory, &flow.latest, window, ready, &buckets);
+                if let Latency::Known { age, .. } = latency {
+                    prop_assert!(age.min <= age.estimate);
+                    prop_assert!(age.max.is_none_or(|max| age.estimate <= max), "{:?}", age);
+                }
+            }
+        }
+    }
+}
+
+/// Twenty messages, of which something happens that the counters do not tell.
+fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Latency)> {
+    let truth = Truth {
+        published: (0..20).map(|i| EPOCH + 40.0 + f64::from(i) * 0.1).collect(),
+        delivered: Vec::new(),
+    };
+    let mut flows = Flows::default();
+    flows.set_single_node(true);
+    let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    let mut seen = Vec::new();
+    for poll in 0..40 {
+        let now = EPOCH + f64::from(poll) * 5.0 + 3.0;
+        let list = Asked {
+            from: now - EPOCH,
+            to: now - EPOCH,
+        };
+        let mut row = STEADY.row(&truth, now);
+        row.ready = Some(ready(now - EPOCH));
+        row.unacknowledged = Some(consumers_hold);
+        let mut rows = BTreeMap::from([("q".to_owned(), row)]);
+        let mut all = HashMap::new();
+        for want in flows.wants(&rows, list.to) {
+            let history = STEADY.history(&truth, now, want.age, want.step);
+            all.insert("q".to_owned(), history);
+            flows.learn(&all, list);
+        }
+        flows.follow(&mut rows, &all, list);
+        if let Some(flow) = &rows["q"].flow {
+            let window = flow.latest.span.on_brokers_clock();
+            let ready = rows["q"].ready;
+            seen.push((
+                now - EPOCH,
+                flow.statistics
+                    .fold(&mut memory, &flow.latest, window, ready, &buckets),
+            ));
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_purge_is_doubted_at_once_and_believed_soon() {
+    let seen = uncounted(|now| if (48.0..100.0).contains(&now) { 20 } else { 0 }, 0);
+    let before = seen.iter().find(|(at, _)| *at > 90.0).unwrap().1;
+    assert!(matches!(before, Latency::Known { age, .. } if age.min > Duration::from_secs(40)));
+    for (at, latency) in &seen {
+        match latency {
+            Latency::Known { age, .. } if *at > 100.0 => {
+                assert!(*at < 125.0 && age.min == Duration::ZERO, "{at} {age:?}");
+            }
+            latency => assert!(*at < 125.0 || *latency == Latency::Empty, "{at}"),
+        }
+    }
+}
+
+#[test]
+fn messages_put_back_take_the_upper_bound_away() {
+    let seen = uncounted(
+        |now| match now {
+            ..48.0 => 0,
+            ..100.0 => 20,
+            _ => 25,
+        },
+        5,
+    );
+    let last = seen.last().unwrap().1;
+    assert!(
+        matches!(last, Latency::Known { age, .. } if age.max.is_none()),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn messages_that_nobody_counted_are_no_older_than_the_head() {
+    // Dead-lettered to here, where nobody takes any.
+    let seen = uncounted(
+        |now| match now {
+            ..48.0 => 0,
+            ..100.0 => 20,
+            _ => 25,
+        },
+        0,
+    );
+    let (at, last) = *seen.last().unwrap();
+    let truth = Duration::from_secs_f64(at - 40.0);
+    assert!(
+        matches!(last, Latency::Known { age, .. }
+            if age.min <= truth && age.max.is_some_and(|max| max >= truth)),
+        "{last:?}"
+    );
+}
