@@ -2,7 +2,7 @@
 //! tell is `None`: unknown is not zero.
 
 use super::Timestamp;
-use super::flow::FlowSample;
+use super::flow::{FlowSample, FlowStatistics};
 use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
 
@@ -55,6 +55,8 @@ pub struct Observation {
     pub counters: Counters,
     /// Positions or counts, from which the flow model infers what `head` and `counters` do not say.
     pub flow: Option<FlowSample>,
+    /// What a front end that reads statistics knows beside its latest sample.
+    pub statistics: FlowStatistics,
 }
 
 impl Observation {
@@ -75,6 +77,7 @@ impl Observation {
             paused: None,
             counters: Counters::default(),
             flow: None,
+            statistics: FlowStatistics::default(),
         }
     }
 }

@@ -220,7 +220,11 @@ impl BrokerState {
             })
             .collect();
         let Some((shares, counts)) = self.ledger.settle(pushes, &claims) else {
-            return Counts::LowerBound;
+            // What nobody could miss needs no count of pushes to be exact.
+            return match claims.iter().any(|claim| claim.may_have_more) {
+                true => Counts::LowerBound,
+                false => Counts::Exact,
+            };
         };
         let lines = observations
             .iter_mut()
@@ -252,7 +256,13 @@ impl QueueMemory {
         self.seen = poll;
         let latency = match &observation.flow {
             None => Latency::from_head(observation.head, observation.window),
-            Some(sample) => self.flow.apply(sample, observation.window, settings),
+            Some(sample) => observation.statistics.fold(
+                &mut self.flow,
+                sample,
+                observation.window,
+                observation.jobs.ready,
+                settings,
+            ),
         };
         let flow = self.flow.view().map(|flow| match observation.flow {
             Some(_) => flow,

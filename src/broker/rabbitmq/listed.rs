@@ -32,6 +32,9 @@ impl RabbitMqSource {
             )
         })?;
         self.version = overview.version;
+        for state in &mut self.states {
+            state.flows.set_single_node(overview.is_single_node);
+        }
         self.presence = Presence::Seen { misses: 0 };
         Ok(())
     }
@@ -102,9 +105,10 @@ impl RabbitMqSource {
         ) else {
             return Ok(0);
         };
-        let asked = clock::now().wall;
-        let listing = management.queues(vhost, &state.known).await?;
-        let window = round::of_statistics(asked, clock::now().wall);
+        let asked = clock::now();
+        let mut listing = management.queues(vhost, &state.known).await?;
+        let answered = clock::now();
+        let window = round::of_statistics(asked.wall, answered.wall);
         let known: HashSet<String> = listing
             .rows
             .values()
@@ -116,10 +120,15 @@ impl RabbitMqSource {
         if has_new && !are_exchanges_new {
             self.read_exchanges(at).await?;
         }
+        if let Some(state) = self.states.get_mut(at) {
+            state.known = known;
+        }
+        let rows = &mut listing.rows;
+        self.add_flows(at, rows, (asked.mono, answered.mono))
+            .await?;
         let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
             return Ok(0);
         };
-        state.known = known;
         let facts = Vhost {
             exchanges: state.exchanges.take().unwrap_or_default(),
             queues: listing.rows.keys().cloned().collect(),

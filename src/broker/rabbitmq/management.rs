@@ -3,6 +3,7 @@
 use super::http::{Answer, Client};
 use crate::broker::BrokerError;
 use crate::layout::rabbitmq::QueueRow;
+use crate::layout::rabbitmq::flow::Samples;
 use crate::model::ErrorKind;
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,6 +29,8 @@ pub(super) struct Management {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overview {
     pub(super) version: Option<Arc<str>>,
+    /// Whether the cluster is known to be a single node.
+    pub(super) is_single_node: bool,
 }
 
 /// The queues of one vhost, by name.
@@ -62,7 +65,8 @@ impl Management {
 
     /// `None` if there is no management API at this address.
     pub(super) async fn overview(&mut self) -> Result<Option<Overview>, BrokerError> {
-        let path = "/api/overview?columns=rabbitmq_version,management_version,disable_stats";
+        let path = "/api/overview?columns=rabbitmq_version,management_version,disable_stats,\
+            listeners.node";
         let answer = self.client.get("http_overview", path).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -81,8 +85,17 @@ impl Management {
         let version = ["rabbitmq_version", "management_version"]
             .iter()
             .find_map(|key| overview.get(key).and_then(Value::as_str));
+        // Only a user with the tag `monitoring` is told.
+        let nodes: HashSet<&str> = overview
+            .get("listeners")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|listener| listener.get("node").and_then(Value::as_str))
+            .collect();
         Ok(Some(Overview {
             version: version.map(Arc::from),
+            is_single_node: nodes.len() == 1,
         }))
     }
 
@@ -133,6 +146,29 @@ impl Management {
             }
         }
         Ok(listing)
+    }
+
+    /// The last `age` seconds of a queue's counters; `None` if there is no such queue or nothing
+    /// is known of its past.
+    pub(super) async fn history(
+        &mut self,
+        vhost: &str,
+        queue: &str,
+        (age, step): (u32, u32),
+    ) -> Result<Option<Samples>, BrokerError> {
+        let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let path = format!(
+            "/api/queues/{}/{}?msg_rates_age={age}&msg_rates_incr={step}&columns={}",
+            segment(vhost),
+            segment(queue),
+            Samples::COLUMNS
+        );
+        let answer = self.client.get("http_queue", &path).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let row = self.read(answer, Some(vhost))?;
+        Ok(Samples::decode(&row, step).and_then(|(_, samples)| samples))
     }
 
     async fn pass(

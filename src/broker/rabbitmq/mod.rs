@@ -27,6 +27,7 @@
 //! queues then tries the management API again.
 
 mod amqp;
+mod flow;
 mod http;
 mod listed;
 mod management;
@@ -39,8 +40,10 @@ mod transport;
 
 use super::wire::Meter;
 use super::{BrokerError, Source};
+use crate::clock;
 use crate::config::{self, Broker, Layouts};
 use crate::layout::LAYOUTS;
+use crate::layout::rabbitmq::flow::Flows;
 use crate::model::{Cost, DropReason, ErrorKind, PollFailure, PollSuccess};
 use amqp::Amqp;
 use globset::GlobSet;
@@ -50,6 +53,7 @@ use round::{Roster, Selection};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// So many polls in a row without the management API, though it was there before, and AMQP takes
 /// its place. Until then the poll fails: to show only a few queues would say that the others are
@@ -70,6 +74,10 @@ pub struct RabbitMqSource {
     literals: Vec<String>,
     discovery_interval: Duration,
     version: Option<Arc<str>>,
+    /// How long a poll may spend on asking for the pasts of queues.
+    history_time: Duration,
+    /// What times are counted from.
+    started: Instant,
     presence: Presence,
     discovered: bool,
 }
@@ -83,6 +91,7 @@ struct VhostState {
     known: HashSet<String>,
     /// Queues named in the configuration that were not there at the last look through AMQP.
     missing: HashSet<String>,
+    flows: Flows,
 }
 
 /// Whether the management API is there.
@@ -152,6 +161,8 @@ impl RabbitMqSource {
             literals: naming::literals(named),
             discovery_interval: broker.poll.discovery_interval,
             version: None,
+            history_time: timeout / 4,
+            started: clock::now().mono,
             discovered: false,
         }
     }

@@ -92,9 +92,11 @@ impl Selection {
         let mut observation = self.layouts.get(member.layout)?.observe(&rows);
         observation.queue = Arc::clone(&member.displayed);
         // A head's time is as old as the statistics, however fresh the depth.
-        observation.window = match (member.declared, observation.head) {
-            (None, _) | (_, Head::Since { .. }) => member.window,
-            (Some(declared), _) => declared,
+        observation.window = match (member.declared, observation.head, &observation.flow) {
+            (_, Head::Since { .. }, _) => member.window,
+            (_, _, Some(flow)) => flow.span.on_brokers_clock(),
+            (Some(declared), ..) => declared,
+            (None, ..) => member.window,
         };
         Some(observation)
     }

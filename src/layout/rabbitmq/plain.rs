@@ -19,6 +19,7 @@
 
 use super::{Kind, Layout, QueueRow, UNSTAMPED, Vhost};
 use crate::config;
+use crate::model::flow::HeadState;
 use crate::model::{Counters, Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::time::Duration;
 
@@ -52,8 +53,41 @@ pub(in crate::layout) fn observe_one(system: System, rows: &[&QueueRow]) -> Obse
     if row.kind != Kind::Stream {
         observation.jobs.ready = row.ready;
         observation.jobs.in_progress = row.unacknowledged;
+        add_flow(&mut observation, row);
     }
     observation
+}
+
+/// What the counters tell; the time of the head itself is better where there is one.
+fn add_flow(observation: &mut Observation, row: &QueueRow) {
+    let Some(flow) = &row.flow else {
+        return;
+    };
+    let mut latest = flow.latest.clone();
+    let all = std::iter::once(&mut latest);
+    observation.statistics = flow.statistics.clone();
+    for sample in observation.statistics.earlier.iter_mut().chain(all) {
+        for line in &mut sample.lines {
+            line.arrivals.out_of_order = row.has_priorities;
+        }
+    }
+    if let Head::Since {
+        earliest,
+        latest: newest,
+        upper_is_hard,
+        source,
+    } = observation.head
+    {
+        for line in &mut latest.lines {
+            line.head.state = HeadState::Stamped {
+                earliest,
+                latest: newest,
+                upper_is_hard,
+                source,
+            };
+        }
+    }
+    observation.flow = Some(latest);
 }
 
 /// The oldest waiting message.

@@ -5,6 +5,7 @@
 //! `message_stats` until the first event and again after a restart, nulls in 4.x altogether. A
 //! missing count stays `None`; a field of a type that it should not have counts as missing.
 
+use super::flow::RowFlow;
 use serde_json::Value;
 
 /// How a queue keeps its messages.
@@ -38,6 +39,8 @@ pub struct QueueRow {
     /// `None` where the broker reports no statistics; all zero where it does and nothing has gone
     /// through the queue since the node started.
     pub stats: Option<Stats>,
+    /// What the queue's history tells; set by [`super::flow::Flows::follow`].
+    pub flow: Option<RowFlow>,
 }
 
 /// `message_stats`: totals since the node started.
@@ -75,6 +78,7 @@ impl QueueRow {
             consumers: None,
             head_timestamp: None,
             stats: None,
+            flow: None,
         }
     }
 
@@ -111,6 +115,7 @@ impl QueueRow {
             consumers,
             head_timestamp: row.get("head_message_timestamp").and_then(Value::as_f64),
             stats: stats.or_else(|| is_reported.then(Stats::default)),
+            flow: None,
         })
     }
 }
@@ -131,7 +136,7 @@ impl Stats {
 }
 
 /// A number of messages. Erlang may write a whole number as a float.
-fn count(value: &Value) -> Option<u64> {
+pub(super) fn count(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
         (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)

@@ -53,7 +53,7 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
         .collect()
 }
 
-fn config() -> crate::config::RabbitMq {
+pub(super) fn config() -> crate::config::RabbitMq {
     use crate::config::{Management, RabbitMq, Tls};
     RabbitMq {
         nodes: Vec::new(),

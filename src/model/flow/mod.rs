@@ -12,6 +12,7 @@ mod queue;
 mod rate;
 mod sample;
 mod saved;
+mod statistics;
 mod view;
 mod waits;
 
@@ -22,6 +23,7 @@ pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
 pub(in crate::model) use saved::age_up;
 pub use saved::{SavedFlow, Shift};
+pub use statistics::FlowStatistics;
 pub use view::{FlowBasis, FlowTotals, FlowView};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 

@@ -199,16 +199,17 @@ impl QueueFlow {
         if known.is_none() || arrivals.is_first {
             // What is there at the first sight of a line was there before us.
             let is_new = arrivals.is_first || !self.was_seen;
-            let (seen_at, ready, arrived) = match is_new {
-                true => (span, sample.ready, arrivals.total),
-                false => (self.span, 0, 0),
+            let (seen_at, ready, arrived, started) = match is_new {
+                true => (span, sample.ready, arrivals.total, sample.started),
+                // It was empty: nothing had come, so nothing had gone.
+                false => (self.span, 0, 0, sample.started.map(|_| 0)),
             };
             let line = Line {
                 id: sample.line,
                 epoch: arrivals.epoch,
                 arrived,
                 arrivals: Rate::default(),
-                started: sample.started,
+                started,
                 curve: WaitCurve::new(seen_at.from, seen_at.to, ready),
             };
             match self.lines.get_mut(index) {

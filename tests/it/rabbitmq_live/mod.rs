@@ -2,6 +2,7 @@
 
 mod celery;
 mod faults;
+mod flow;
 mod numbers;
 
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};

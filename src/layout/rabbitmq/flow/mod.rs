@@ -1,0 +1,359 @@
+//! How messages flow through queues, from the counters `publish`, `deliver_get` and `redeliver` of
+//! the management API and their history: what the model needs where no message carries a time.
+//! Works for classic and quorum queues; a stream's messages stay when they are read.
+//!
+//! Pure. Each poll goes like this: the list of queues is read; [`Flows::wants`] tells of which
+//! queues a history is needed (those whose counters have moved, and those that are new and not
+//! empty); [`Flows::follow`] takes both and adds to each row what its flow tells. A queue that is
+//! empty and quiet costs no history and 100 bytes here.
+//!
+//! Times are in seconds of the clock of the broker, which the labels of its histories show. What is
+//! known of a queue is as of the last run of the broker's collectors, up to 5 s ago, and
+//! [`RowFlow::age`] tells how long; without a history it is only known to be of the last 7 s.
+
+mod clock;
+mod passes;
+mod queue;
+mod samples;
+#[cfg(test)]
+mod tests;
+
+pub use samples::{Point, Samples};
+
+use super::{Kind, QueueRow};
+use crate::model::flow::{FlowSample, FlowStatistics};
+use clock::BrokerClock;
+use passes::Passes;
+use queue::{QueueFlow, Restarted};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Totals of one queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub publish: u64,
+    /// Redeliveries included.
+    pub deliver_get: u64,
+    pub redeliver: u64,
+}
+
+/// What the flow of a queue tells at one poll; [`QueueRow::flow`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowFlow {
+    pub latest: FlowSample,
+    pub statistics: FlowStatistics,
+}
+
+/// Histories to ask for: of these queues, so many seconds in such steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    pub names: Vec<String>,
+    pub age: u32,
+    pub step: u32,
+}
+
+/// When something was asked and had been answered, in seconds of our own monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Asked {
+    pub from: f64,
+    pub to: f64,
+}
+
+/// The flows of the queues of one virtual host.
+#[derive(Debug, Default)]
+pub struct Flows {
+    queues: HashMap<String, Memory>,
+    passes: Passes,
+    clock: Option<BrokerClock>,
+    /// The last poll.
+    polled: Option<Asked>,
+}
+
+#[derive(Debug)]
+enum Memory {
+    /// Listed as empty with these totals ever since.
+    Idle {
+        totals: Totals,
+        since: f64,
+    },
+    Followed(Box<QueueFlow>),
+}
+
+/// Histories of this many queues in steps of a second are asked for at one poll, which takes 100 ms
+/// of the broker's processor. Of what is beyond, the totals are taken, with wider bounds.
+const MAX_RECENT: usize = 200;
+/// Of so many the past is asked for at one poll.
+const MAX_PAST: usize = 30;
+/// As far back as the broker keeps steps of 5 s.
+const PAST_SECS: u32 = 600;
+const PAST_STEP: u32 = 5;
+/// With more to catch up on than this, large steps will do.
+const RECENT_SECS: u32 = 40;
+/// A queue that has been empty and quiet for so long is not followed any more.
+const IDLE_SECS: i64 = 300;
+
+// === impl Flows ===
+
+impl Flows {
+    /// Whether all queues are on one node of the broker. Until this is said, they may not be.
+    pub fn set_single_node(&mut self, is_single: bool) {
+        self.passes.has_many_nodes = !is_single;
+    }
+
+    /// The histories that are needed to make something of these rows, which were answered at `now`.
+    pub fn wants(&self, rows: &BTreeMap<String, QueueRow>, now: f64) -> Vec<Want> {
+        let (mut recent, mut past) = (Vec::new(), Vec::new());
+        let mut age = 0;
+        for row in rows.values().filter(|row| is_followable(row)) {
+            let Some(totals) = row.totals() else {
+                continue;
+            };
+            let secs = match self.queues.get(&row.name) {
+                None if row.ready == Some(0) => continue,
+                None => PAST_SECS,
+                Some(Memory::Idle { totals: before, .. })
+                    if *before == totals && row.ready == Some(0) =>
+                {
+                    continue;
+                }
+                Some(Memory::Idle { since, .. }) => match self.polled {
+                    Some(polled) if is_surely_empty(*since, polled) => {
+                        whole(now - polled.from + clock::NOTED_SECS + 2.0)
+                    }
+                    _ => PAST_SECS,
+                },
+                Some(Memory::Followed(flow)) if flow.totals() == totals => continue,
+                Some(Memory::Followed(flow)) => self.clock.map_or(PAST_SECS, |clock| {
+                    whole(clock.latest(now) - flow.seen() as f64 + 2.0)
+                }),
+            };
+            if secs <= RECENT_SECS {
+                age = age.max(secs);
+                recent.push(row);
+            } else {
+                past.push(row);
+            }
+        }
+        for (rows, most) in [(&mut recent, MAX_RECENT), (&mut past, MAX_PAST)] {
+            if rows.len() > most {
+                rows.sort_by_key(|row| std::cmp::Reverse(row.ready));
+                rows.truncate(most);
+            }
+        }
+        let want = |rows: Vec<&QueueRow>, age, step| Want {
+            names: rows.into_iter().map(|row| row.name.clone()).collect(),
+            age,
+            step,
+        };
+        [want(recent, age, 1), want(past, PAST_SECS, PAST_STEP)]
+            .into_iter()
+            .filter(|want| !want.names.is_empty())
+            .collect()
+    }
+
+    /// Takes the answers to one [`Want`]: what they tell of the broker's clock and collectors.
+    pub fn learn(&mut self, histories: &HashMap<String, Samples>, asked: Asked) {
+        let latest = histories
+            .values()
+            .filter_map(|history| Some((history.latest()?.at, history.step)))
+            .max();
+        if let Some((label, step)) = latest {
+            let heard = BrokerClock::heard(label, step, asked);
+            match self.clock.and_then(|clock| clock.narrowed(heard, asked.to)) {
+                Some(clock) => self.clock = Some(clock),
+                None => {
+                    if self.clock.is_some() {
+                        // Times from before cannot be compared with those from now on.
+                        self.queues.clear();
+                        self.passes.forget();
+                    }
+                    self.clock = Some(heard);
+                }
+            }
+        }
+        for history in histories.values() {
+            self.passes.learn(history);
+        }
+    }
+
+    /// Adds to each row what its flow tells. `list` is when the rows were read.
+    pub fn follow(
+        &mut self,
+        rows: &mut BTreeMap<String, QueueRow>,
+        histories: &HashMap<String, Samples>,
+        list: Asked,
+    ) {
+        let previous = self.polled.replace(list);
+        self.queues.retain(|name, _| rows.contains_key(name));
+        for row in rows.values_mut() {
+            row.flow = None;
+            if let (true, Some(totals), Some(ready)) = (is_followable(row), row.totals(), row.ready)
+            {
+                let memory = self.queues.remove(&row.name);
+                let mut told = Vec::new();
+                let history = histories.get(&row.name);
+                let next = self.step(
+                    memory,
+                    (totals, row, ready),
+                    history,
+                    (previous, list),
+                    &mut told,
+                );
+                if let Some(next) = next {
+                    row.flow = self.flow_of(&next, told, list);
+                    self.queues.insert(row.name.clone(), next);
+                }
+            }
+        }
+    }
+
+    /// One queue's next memory.
+    fn step(
+        &self,
+        memory: Option<Memory>,
+        (totals, row, ready): (Totals, &QueueRow, u64),
+        history: Option<&Samples>,
+        (previous, list): (Option<Asked>, Asked),
+        told: &mut Vec<FlowSample>,
+    ) -> Option<Memory> {
+        let clock = self.clock;
+        let holds = row.unacknowledged != Some(0);
+        match memory {
+            None if ready == 0 && history.is_none() => Some(Memory::Idle {
+                totals,
+                since: list.from,
+            }),
+            Some(Memory::Idle {
+                totals: before,
+                since,
+            }) if before == totals && ready == 0 => Some(Memory::Idle { totals, since }),
+            Some(Memory::Followed(mut flow)) => {
+                let span = clock.map(|clock| clock.noted(list))?;
+                let outcome = match history {
+                    Some(history) => flow.follow(&history.points, history.step, &self.passes, told),
+                    None if flow.totals() != totals => {
+                        flow.jump(totals, (flow.seen() as f64, span.1), told)
+                    }
+                    None => Ok(()),
+                };
+                if outcome == Err(Restarted) {
+                    told.clear();
+                    return self.begin((totals, None), (ready, holds), history, list, told);
+                }
+                if flow.compare(clock?.latest(list.to), ready, holds) {
+                    told.clear();
+                    flow.repeat(told);
+                }
+                if told.is_empty() {
+                    // While its run may have been the last, a precise time is better than the
+                    // present.
+                    if flow.told_at().from >= span.0 {
+                        flow.repeat(told);
+                    } else {
+                        flow.stay(span.0, span.1, told);
+                    }
+                }
+                if ready == 0 && flow.is_idle(IDLE_SECS) {
+                    return Some(Memory::Idle {
+                        totals: flow.totals(),
+                        since: f64::NEG_INFINITY,
+                    });
+                }
+                Some(Memory::Followed(flow))
+            }
+            Some(Memory::Idle {
+                totals: before,
+                since,
+            }) => match previous.filter(|polled| is_surely_empty(since, *polled)) {
+                Some(previous) if history.is_none() => {
+                    let clock = clock.or_else(|| BrokerClock::guess(list))?;
+                    let empty = clock.empty(previous);
+                    let start = Point {
+                        at: empty.0.floor() as i64,
+                        totals: before,
+                    };
+                    let mut flow = Box::new(QueueFlow::new(start, 0));
+                    flow.stay(empty.0, empty.1, told);
+                    let span = (empty.0, clock.latest(list.to));
+                    if totals == before {
+                        // The depth knows of arrivals that have not been noted yet.
+                        flow.stay(span.0, span.1, told);
+                    } else if flow.jump(totals, span, told).is_err() {
+                        told.clear();
+                        return self.begin((totals, None), (ready, holds), history, list, told);
+                    }
+                    Some(Memory::Followed(flow))
+                }
+                surely => {
+                    let empty = surely.map(|_| before);
+                    self.begin((totals, empty), (ready, holds), history, list, told)
+                }
+            },
+            None => self.begin((totals, None), (ready, holds), history, list, told),
+        }
+    }
+
+    /// A queue of which nothing is known but its history, if that; or that it was `empty` once.
+    fn begin(
+        &self,
+        (totals, empty): (Totals, Option<Totals>),
+        (ready, holds): (u64, bool),
+        history: Option<&Samples>,
+        list: Asked,
+        told: &mut Vec<FlowSample>,
+    ) -> Option<Memory> {
+        let known = history
+            .and_then(|history| QueueFlow::from_history(history, empty, ready, &self.passes, told));
+        if let Some(mut flow) = known {
+            if let Some(clock) = self.clock {
+                flow.compare(clock.latest(list.to), ready, holds);
+            }
+            return Some(Memory::Followed(Box::new(flow)));
+        }
+        let span = self.clock.or_else(|| BrokerClock::guess(list))?.noted(list);
+        let point = Point {
+            at: span.1.floor() as i64,
+            totals,
+        };
+        let waiting = i64::try_from(ready).unwrap_or(i64::MAX);
+        let mut flow = Box::new(QueueFlow::new(point, waiting));
+        flow.stay(span.0, span.1, told);
+        Some(Memory::Followed(flow))
+    }
+
+    fn flow_of(&self, memory: &Memory, mut told: Vec<FlowSample>, list: Asked) -> Option<RowFlow> {
+        let latest = told.pop()?;
+        let now = self
+            .clock
+            .map_or(latest.span.to, |clock| clock.latest(list.to));
+        let age = Duration::try_from_secs_f64(now - latest.span.to).unwrap_or_default();
+        Some(RowFlow {
+            statistics: FlowStatistics {
+                earlier: told,
+                age,
+                may_hold_fewer: match memory {
+                    Memory::Idle { .. } => false,
+                    Memory::Followed(flow) => flow.may_hold_fewer(),
+                },
+            },
+            latest,
+        })
+    }
+}
+
+/// Whether a queue that has been listed as empty since then, with the same totals, was empty by a
+/// poll: depth and totals are of different times.
+fn is_surely_empty(since: f64, polled: Asked) -> bool {
+    polled.from - since > queue::READY_AGE_SECS + clock::NOTED_SECS
+}
+
+/// Whether the messages of a queue come and go, and are counted.
+fn is_followable(row: &QueueRow) -> bool {
+    row.kind != Kind::Stream && row.ready.is_some()
+}
+
+/// Seconds, rounded up.
+fn whole(secs: f64) -> u32 {
+    // A float to integer cast saturates.
+    secs.ceil().clamp(0.0, 1e6) as u32
+}

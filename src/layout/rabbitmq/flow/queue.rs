@@ -1,0 +1,406 @@
+//! One queue: from the broker's counters to arrivals and departures.
+//!
+//! `waiting = publish - (deliver_get - redeliver) + what the counters do not count`. The last part
+//! follows from `messages_ready`: purged, expired and dropped messages make it smaller; requeued and
+//! dead-lettered ones make it larger. `messages_ready` is up to 10 s old, so it is only compared
+//! with all that the counters allow for those 10 s, and only believed the second time.
+
+use super::Totals;
+use super::passes::{Counter, Passes, RUN_SECS};
+use super::samples::{Point, Samples};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+use std::collections::VecDeque;
+
+/// How old `messages_ready` may be.
+pub(super) const READY_AGE_SECS: f64 = 11.0;
+/// By then every event has been noted.
+const NOTED_SECS: f64 = 7.0;
+/// The trail reaches this far back.
+const TRAIL_SECS: f64 = 40.0;
+
+/// What is remembered of a queue through which messages pass: about 1 kB.
+#[derive(Debug)]
+pub(super) struct QueueFlow {
+    last: Point,
+    /// As the counters have it; below zero where arrivals are not counted or counted later.
+    waiting: i64,
+    /// Of these, requeued ones.
+    put_back: u64,
+    arrived: u64,
+    /// Arrivals as told: what was delivered had arrived, counted or not.
+    told: u64,
+    started: u64,
+    epoch: u32,
+    is_first: bool,
+    /// The label of the last change.
+    changed: i64,
+    trail: VecDeque<Step>,
+    /// Depths that cannot be judged yet: when they were read at the latest, and whether messages
+    /// may have been requeued before.
+    depths: VecDeque<(f64, u64)>,
+    doubt: i64,
+    has_held: bool,
+    may_hold_fewer: bool,
+    told_at: Span,
+    /// The depth has not confirmed yet what the counters say.
+    is_new: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    at: f64,
+    waiting: i64,
+    came: i64,
+    went: i64,
+}
+
+/// The counters have begun anew.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Restarted;
+
+// === impl QueueFlow ===
+
+impl QueueFlow {
+    /// A queue of which it is known that `waiting` messages were in it when the counters were at
+    /// `point`.
+    pub(super) fn new(point: Point, waiting: i64) -> Self {
+        let arrived = u64::try_from(waiting).unwrap_or(0);
+        Self {
+            last: point,
+            waiting,
+            put_back: 0,
+            arrived,
+            told: arrived,
+            started: 0,
+            epoch: 0,
+            is_first: true,
+            changed: point.at,
+            trail: VecDeque::new(),
+            depths: VecDeque::new(),
+            doubt: 0,
+            has_held: false,
+            may_hold_fewer: false,
+            told_at: Span {
+                from: point.at as f64,
+                to: point.at as f64,
+            },
+            is_new: false,
+        }
+    }
+
+    /// A queue with a history. `empty`: it was known to be empty when its counters were at these.
+    /// Otherwise `ready` were waiting lately, on which the counters may have a different opinion.
+    pub(super) fn from_history(
+        samples: &Samples,
+        empty: Option<Totals>,
+        ready: u64,
+        passes: &Passes,
+        out: &mut Vec<FlowSample>,
+    ) -> Option<Self> {
+        let points = since_restart(&samples.points);
+        let (first, last) = (*points.first()?, *points.last()?);
+        let uncounted = empty.map_or(0, |empty| empty.net().saturating_neg());
+        let mut flow = Self::new(first, first.totals.net().saturating_add(uncounted));
+        let mut told = Vec::new();
+        let from = not_before(passes, None, first, samples.step);
+        flow.tell(from, until(first), &mut told);
+        flow.follow(points, samples.step, passes, &mut told).ok()?;
+        if empty.is_none() {
+            flow.is_new = true;
+            let (low, high) = flow.range(last.at as f64 - READY_AGE_SECS, f64::MAX)?;
+            let off = signed(ready) - signed(ready).clamp(low.min(high), high);
+            // The depth may know what has not been noted yet, or what never will be.
+            flow.doubt = off;
+        }
+        out.append(&mut told);
+        Some(flow)
+    }
+
+    pub(super) const fn totals(&self) -> Totals {
+        self.last.totals
+    }
+
+    /// The label up to which the counters have been followed.
+    pub(super) const fn seen(&self) -> i64 {
+        self.last.at
+    }
+
+    /// Whether nothing waits and nothing has happened for `secs`.
+    pub(super) fn is_idle(&self, secs: i64) -> bool {
+        self.waiting <= 0 && self.doubt == 0 && self.last.at - self.changed > secs
+    }
+
+    pub(super) const fn may_hold_fewer(&self) -> bool {
+        self.may_hold_fewer
+    }
+
+    /// Takes what is new in a history.
+    pub(super) fn follow(
+        &mut self,
+        points: &[Point],
+        step: u32,
+        passes: &Passes,
+        out: &mut Vec<FlowSample>,
+    ) -> Result<(), Restarted> {
+        for point in points {
+            if point.at <= self.last.at {
+                continue;
+            }
+            let before = self.last;
+            let from = not_before(passes, Some(before), *point, step);
+            if before.totals != point.totals && before.at as f64 > self.told_at.to + NOTED_SECS {
+                // Nothing came or went until then.
+                let still = not_before(passes, None, before, step);
+                self.tell(still, until(before), out);
+            }
+            if self.count(*point)? {
+                self.tell(from, until(*point), out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes totals that were noted between `from` and `to`, without a history.
+    pub(super) fn jump(
+        &mut self,
+        totals: Totals,
+        (from, to): (f64, f64),
+        out: &mut Vec<FlowSample>,
+    ) -> Result<(), Restarted> {
+        let at = (to.floor() as i64).max(self.last.at);
+        self.count(Point { at, totals })?;
+        self.tell(from, to, out);
+        Ok(())
+    }
+
+    /// Nothing has changed in what was noted between `from` and `to`.
+    pub(super) fn stay(&mut self, from: f64, to: f64, out: &mut Vec<FlowSample>) {
+        // A change after `from` may still show up under a label since then.
+        self.last.at = self.last.at.max(from.floor() as i64);
+        self.tell(from, to, out);
+    }
+
+    /// Tells the same time again: nothing has been noted since, or a correction changes what was.
+    pub(super) fn repeat(&mut self, out: &mut Vec<FlowSample>) {
+        let Span { from, to } = self.told_at;
+        self.tell(from, to, out);
+    }
+
+    /// The time that was told last.
+    pub(super) const fn told_at(&self) -> Span {
+        self.told_at
+    }
+
+    /// Adds what the counters have gained; whether they have.
+    fn count(&mut self, point: Point) -> Result<bool, Restarted> {
+        let gained = point.totals.since(self.last.totals).ok_or(Restarted)?;
+        self.last = point;
+        if gained == Totals::default() {
+            return Ok(false);
+        }
+        self.changed = point.at;
+        self.has_held |= gained.deliver_get > 0;
+        let again = gained.redeliver.min(self.put_back);
+        self.put_back -= again;
+        let came = signed(gained.publish);
+        let first = gained.deliver_get.saturating_sub(gained.redeliver);
+        let went = signed(first.saturating_add(again));
+        self.waiting = self.waiting.saturating_add(came).saturating_sub(went);
+        self.arrived = self.arrived.saturating_add(gained.publish);
+        self.started = self.started.saturating_add(gained.deliver_get);
+        self.trail.push_back(Step {
+            at: point.at as f64,
+            waiting: self.waiting,
+            came,
+            went,
+        });
+        let horizon = point.at as f64 - TRAIL_SECS;
+        while self.trail.get(1).is_some_and(|next| next.at < horizon) {
+            self.trail.pop_front();
+        }
+        Ok(true)
+    }
+
+    fn tell(&mut self, from: f64, to: f64, out: &mut Vec<FlowSample>) {
+        if self.trail.is_empty() {
+            self.trail.push_back(Step {
+                at: self.last.at as f64,
+                waiting: self.waiting,
+                came: 0,
+                went: 0,
+            });
+        }
+        // What has been delivered had arrived: `arrived - waiting` have left.
+        let ahead = u64::try_from(self.waiting.saturating_neg()).unwrap_or(0);
+        self.told = self.told.max(self.arrived.saturating_add(ahead));
+        let left = signed(self.arrived).saturating_sub(self.waiting);
+        let ready = u64::try_from(signed(self.told).saturating_sub(left)).unwrap_or(0);
+        self.told_at = Span { from, to };
+        out.push(FlowSample {
+            span: self.told_at,
+            lines: vec![LineSample {
+                line: 0,
+                ready,
+                arrivals: Arrivals {
+                    total: self.told,
+                    unseen: 0,
+                    is_pushed: false,
+                    epoch: self.epoch,
+                    is_first: std::mem::take(&mut self.is_first),
+                    turned_over: false,
+                    out_of_order: false,
+                },
+                started: Some(self.started),
+                head: LineHead {
+                    // Seen once; if they are there, the oldest is of unknown age.
+                    put_back: u64::try_from(self.doubt).unwrap_or(0),
+                    ..LineHead::PLAIN
+                },
+            }],
+        });
+    }
+
+    /// Takes the depth that was read at `now` at the latest. `holds`: messages are held by
+    /// consumers, who may put them back. True if the counters were corrected.
+    pub(super) fn compare(&mut self, now: f64, ready: u64, holds: bool) -> bool {
+        self.may_hold_fewer = self
+            .range(now - READY_AGE_SECS, f64::MAX)
+            .is_some_and(|(low, _)| signed(ready) < low);
+        self.has_held |= holds;
+        const MOST: usize = 16;
+        if self.depths.len() < MOST {
+            self.depths.push_back((now, ready));
+        }
+        let mut corrected = false;
+        while let Some((read, ready)) = self.depths.front().copied()
+            && self.last.at as f64 >= read + NOTED_SECS
+        {
+            self.depths.pop_front();
+            corrected |= self.judge(read, ready);
+        }
+        corrected
+    }
+
+    fn judge(&mut self, read: f64, ready: u64) -> bool {
+        let Some((low, high)) = self.range(read - READY_AGE_SECS, read + NOTED_SECS) else {
+            return false;
+        };
+        let mut corrected = false;
+        let unheard = high.min(0);
+        if unheard < 0 {
+            // More have left than ever came: arrivals that nobody counted.
+            self.shift(unheard.saturating_neg());
+            self.arrived = self.arrived.saturating_add(unheard.unsigned_abs());
+        }
+        let (low, high) = (low - unheard, high - unheard);
+        let ready = signed(ready);
+        let off = ready - ready.clamp(low.min(high), high);
+        if off != 0 && off.signum() == self.doubt.signum() {
+            corrected = true;
+            // The less of two readings: while messages come and go, both are too much.
+            let off = if off.abs() < self.doubt.abs() {
+                off
+            } else {
+                self.doubt
+            };
+            self.correct(off);
+            self.doubt = 0;
+            self.depths.clear();
+        } else {
+            self.doubt = off;
+            self.is_new &= off != 0;
+        }
+        corrected
+    }
+
+    fn correct(&mut self, off: i64) {
+        self.shift(off);
+        if off > 0 {
+            if std::mem::take(&mut self.is_new) {
+                // They were there before us.
+                self.is_first = true;
+                self.arrived = u64::try_from(self.waiting).unwrap_or(0);
+                (self.told, self.started) = (self.arrived, 0);
+            } else if self.has_held {
+                self.put_back = self.put_back.saturating_add(off.unsigned_abs());
+            } else {
+                // Nobody could have put them back: dead-lettered to here. When, nobody knows.
+                self.arrived = self.arrived.saturating_add(off.unsigned_abs());
+                self.epoch = self.epoch.wrapping_add(1);
+            }
+        } else {
+            self.put_back = self.put_back.saturating_sub(off.unsigned_abs());
+        }
+    }
+
+    fn shift(&mut self, by: i64) {
+        self.waiting = self.waiting.saturating_add(by);
+        for step in &mut self.trail {
+            step.waiting = step.waiting.saturating_add(by);
+        }
+    }
+
+    /// The fewest and the most that can have been waiting between two times, as the counters have
+    /// it; `None` if they were not followed that early.
+    fn range(&self, from: f64, to: f64) -> Option<(i64, i64)> {
+        let start = self.trail.partition_point(|step| step.at <= from);
+        let before = start.checked_sub(1)?;
+        let mut steps = self.trail.iter().skip(before).peekable();
+        let mut waiting = steps.next()?.waiting;
+        let (mut low, mut high) = (waiting, waiting);
+        while let Some(step) = steps.next() {
+            // The two counters are not noted at the same time.
+            let next = steps.peek().filter(|next| next.at - step.at < NOTED_SECS);
+            let went = step.went + next.map_or(0, |next| next.went);
+            let came = step.came + next.map_or(0, |next| next.came);
+            low = low.min(waiting - went).min(step.waiting);
+            high = high.max(waiting + came).max(step.waiting);
+            waiting = step.waiting;
+            if step.at >= to {
+                break;
+            }
+        }
+        Some((low, high))
+    }
+}
+
+/// The points since the counters last began anew.
+fn since_restart(points: &[Point]) -> &[Point] {
+    let at = points
+        .windows(2)
+        .rposition(|pair| matches!(pair, [a, b] if b.totals.since(a.totals).is_none()))
+        .map_or(0, |at| at + 1);
+    points.get(at..).unwrap_or(&[])
+}
+
+fn not_before(passes: &Passes, before: Option<Point>, point: Point, step: u32) -> f64 {
+    [Counter::Publish, Counter::Deliver]
+        .map(|counter| passes.not_before(before, point, step, counter))
+        .into_iter()
+        .fold(f64::MAX, f64::min)
+}
+
+fn until(point: Point) -> f64 {
+    point.at as f64 + RUN_SECS
+}
+
+/// Counts far beyond any queue's are cut, so that sums and differences of them fit.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count.min(1 << 52)).unwrap_or(0)
+}
+
+impl Totals {
+    /// What has been published and not been delivered even once.
+    pub(super) fn net(self) -> i64 {
+        signed(self.publish) - signed(self.deliver_get.saturating_sub(self.redeliver))
+    }
+
+    /// What was gained since `before`; `None` if anything was lost.
+    pub(super) fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            publish: self.publish.checked_sub(before.publish)?,
+            deliver_get: self.deliver_get.checked_sub(before.deliver_get)?,
+            redeliver: self.redeliver.checked_sub(before.redeliver)?,
+        })
+    }
+}
