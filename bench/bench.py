@@ -366,4 +366,5 @@ def main():
         print("| {} | {} | {} |".format(*row))
 
 
-main()
+if __name__ == "__main__":
+    main()
