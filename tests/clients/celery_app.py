@@ -37,6 +37,14 @@ def sleep(seconds):
 
 
 @app.task
+def record(path, sent):
+    """Writes down when it was sent and when it started."""
+    with open(path, "a") as file:
+        file.write(f"{sent} {time.time()}\n")
+    time.sleep(0.005)
+
+
+@app.task
 def hold(path):
     """Runs until the file exists, so that a test decides how long a job is in progress."""
     while not os.path.exists(path):

@@ -1,7 +1,7 @@
 """Sends tasks of celery_app and counts what waits, as Celery's own library sees it.
 
     celery_client.py send QUEUE COUNT [--task noop] [--arg X] [--priority P] [--countdown S]
-                                      [--timestamp] [--payload BYTES]
+                                      [--timestamp] [--payload BYTES] [--record PATH]
     celery_client.py depth QUEUE...
 
 Prints JSON: what was sent with the times before and after, or the depth of each queue.
@@ -30,6 +30,8 @@ def send(args):
         for _ in range(args.count):
             if args.timestamp:
                 options["timestamp"] = int(time.time())
+            if args.record:
+                task, positional = celery_app.record, [args.record, time.time()]
             task.apply_async(args=positional, producer=producer, **options)
     return {"sent": args.count, "before": before, "after": time.time()}
 
@@ -55,6 +57,7 @@ command.add_argument("--priority", type=int)
 command.add_argument("--countdown", type=float)
 command.add_argument("--timestamp", action="store_true", help="set the message property")
 command.add_argument("--payload", type=int, help="bytes of the argument")
+command.add_argument("--record", help="file in which each task writes its own times")
 command = commands.add_parser("depth")
 command.set_defaults(run=depth)
 command.add_argument("queues", nargs="+")

@@ -17,6 +17,7 @@ mod support;
 mod cli;
 mod demo;
 mod exposition;
+mod flow_live;
 mod harness;
 mod layering;
 mod outage;

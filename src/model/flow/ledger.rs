@@ -31,8 +31,13 @@ impl Counts {
 pub struct Ledger {
     /// Pushes as of the last poll.
     pushes: Option<u64>,
-    /// What lists have shown and the count of pushes had not, since it was read a moment earlier.
+    /// What lists have shown and the count of pushes had not, since it was read a moment earlier;
+    /// at most 0.
     owed: i64,
+    /// What came and went in that moment, after which there was no taker; at least 0.
+    spare: i64,
+    /// There were takers at the last poll.
+    had_takers: bool,
 }
 
 /// One line of one queue at this poll.
@@ -65,10 +70,20 @@ impl Ledger {
             .owed
             .saturating_add(signed(pushed))
             .saturating_sub(signed(seen));
-        self.owed = rest.min(0);
-        let mut unseen = u64::try_from(rest).unwrap_or(0);
         let weights = weights(claims);
         let takers = weights.iter().filter(|weight| **weight > 0.0).count();
+        let before = std::mem::replace(&mut self.had_takers, takers > 0);
+        let mut unseen = 0;
+        if takers > 0 {
+            let all = rest.saturating_add(std::mem::take(&mut self.spare));
+            (unseen, self.owed) = (u64::try_from(all).unwrap_or(0), all.min(0));
+        } else {
+            self.owed = rest.min(0);
+            // Otherwise it was pushed to lists that we do not know.
+            if before {
+                self.spare = self.spare.saturating_add(rest.max(0));
+            }
+        }
         let mut left: f64 = weights.iter().sum();
         let mut shares = vec![0; claims.len()];
         for (share, weight) in shares.iter_mut().zip(&weights) {
@@ -136,6 +151,22 @@ mod tests {
         assert_eq!(ledger.settle(Some(103), &lines).unwrap().0, [0]);
         assert_eq!(ledger.settle(Some(110), &lines).unwrap().0, [0]);
         assert_eq!(ledger.settle(Some(120), &lines).unwrap().0, [5]);
+    }
+
+    #[test]
+    fn what_came_and_went_just_before_a_list_filled_up_is_given_to_it_later() {
+        let mut ledger = Ledger::default();
+        ledger.settle(Some(0), &[]);
+        let (turned, followed) = (
+            |seen| [claim(seen, true, 1.0)],
+            |seen| [claim(seen, false, 1.0)],
+        );
+        assert_eq!(ledger.settle(Some(10), &turned(4)).unwrap().0, [6]);
+        // Five more came and went after the count was read; then the list was followed.
+        assert_eq!(ledger.settle(Some(22), &followed(7)).unwrap().0, [0]);
+        assert_eq!(ledger.settle(Some(30), &followed(11)).unwrap().0, [0]);
+        assert_eq!(ledger.settle(Some(40), &followed(7)).unwrap().0, [0]);
+        assert_eq!(ledger.settle(Some(40), &turned(0)).unwrap().0, [5]);
     }
 
     #[test]
