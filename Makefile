@@ -1,6 +1,6 @@
 # Everything a developer does, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo bench release image deny clean
+.PHONY: help setup build test lint fmt demo bench bench-flow bench-million release image deny clean
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -11,7 +11,7 @@ TEST_THREADS ?= 6
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 setup: ## install what is missing for build and tests (Debian/Ubuntu; Python clients into .venv)
 	@scripts/setup.sh test
@@ -40,6 +40,14 @@ bench: ## 10,000 queues, beside prometheus-redis-exporter; prints a table
 	@scripts/setup.sh bench
 	$(CARGO) build --locked --profile bench
 	@.venv/bin/python bench/bench.py --tailback target/release/tailback
+
+bench-flow: ## the flow model on simulated queues whose truth is known; prints a table
+	$(CARGO) run --locked --profile bench --example flow_table
+
+bench-million: ## what following one queue of a million jobs costs; prints a table
+	@scripts/setup.sh bench
+	$(CARGO) build --locked --profile bench
+	@.venv/bin/python bench/million.py --tailback target/release/tailback
 
 release: ## static release binary in target/HOST/release, tried alone in an empty root
 	@scripts/setup.sh build
