@@ -285,3 +285,20 @@ fn a_purge_and_a_restart_leave_no_wrong_age_behind() {
         },
     );
 }
+
+#[test]
+fn without_counters_nothing_is_made_up() {
+    let rabbit = RabbitMq::start(RabbitMqOptions {
+        config: vec!["management.rates_mode = none".to_owned()],
+        ..RabbitMqOptions::default()
+    });
+    let vhost = rabbit.vhost();
+    rabbit.declare(&vhost, "q", &json!({}));
+    Client::new(&rabbit.url(&vhost)).publish("q", 3, None);
+    let mut poller = Poller::of(&rabbit, &vhost, "");
+    let seen = poller.await_queue("q", |seen| seen.jobs.ready == Some(3));
+    assert_eq!(
+        (seen.flow, seen.head),
+        (None, Head::Unknown(Reason::NoTimestamp))
+    );
+}
