@@ -1,6 +1,7 @@
 //! The only caller of the system's clocks. Everything else takes a [`Now`] as an argument.
 
 use crate::model::Timestamp;
+use std::sync::OnceLock;
 use tokio::time::Instant;
 
 /// One instant on both clocks: the wall clock to compare with what others wrote down, the
@@ -22,5 +23,14 @@ pub fn now() -> Now {
     Now {
         wall: Timestamp::from_micros(wall),
         mono: Instant::now(),
+    }
+}
+
+impl Now {
+    /// Seconds on the monotonic clock, from a point that stays the same while the process runs.
+    pub fn uptime_secs(&self) -> f64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        let origin = *ORIGIN.get_or_init(|| self.mono);
+        self.mono.saturating_duration_since(origin).as_secs_f64()
     }
 }

@@ -23,6 +23,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     )
     .context("cannot register our own metrics")?;
     let (store, snapshot) = Store::new(&config.brokers);
+    let store = store.with_wait_buckets(&config.metrics.wait_buckets);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;

@@ -14,7 +14,7 @@ use super::poll::PollKeys;
 use super::reader::{Source, Table};
 use super::suggest::schemes;
 use super::url::BrokerUrl;
-use super::{Broker, Config, Http, rabbitmq, redis};
+use super::{Broker, Config, Http, Metrics, rabbitmq, redis};
 use crate::model::BrokerKind;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -66,6 +66,7 @@ impl Config {
         brokers.sort_by(|a, b| a.name.cmp(&b.name));
         notes.conclude(Self {
             http: Http::default(),
+            metrics: Metrics::default(),
             brokers,
         })
     }

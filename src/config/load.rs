@@ -5,7 +5,7 @@ use super::fault::{Faults, Notes, Place};
 use super::from_urls::split_urls;
 use super::poll::PollKeys;
 use super::reader::{Source, Table, is_plain};
-use super::{Broker, Config, Endpoint, Http, rabbitmq, redis, selection};
+use super::{Broker, Config, Endpoint, Http, Metrics, rabbitmq, redis, selection};
 use crate::model::BrokerKind;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,12 +18,23 @@ const BROKERS_VARIABLE: &str = "TAILBACK_BROKERS";
 
 const KINDS_ARE: &str = "the kinds are `redis` and `rabbitmq`, as in [brokers.NAME.redis]";
 
+/// Each bucket is a series of every queue.
+const MAX_BUCKETS: usize = 64;
+
 const KINDS: [BrokerKind; 2] = [BrokerKind::Redis, BrokerKind::RabbitMq];
 
 impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9828)),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            wait_buckets: crate::model::flow::DEFAULT_BUCKETS.into(),
         }
     }
 }
@@ -108,6 +119,7 @@ impl Config {
         }
         Self {
             http: Http::default(),
+            metrics: Metrics::default(),
             brokers: Vec::new(),
         }
     }
@@ -126,6 +138,7 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
             .ok()
     });
     http.finish();
+    let metrics = read_metrics(root.table("metrics"));
     let table = root.table("defaults");
     let defaults = PollKeys::read(&table);
     table.finish();
@@ -140,8 +153,30 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     root.finish();
     Config {
         http: listen.map_or_else(Http::default, |listen| Http { listen }),
+        metrics,
         brokers,
     }
+}
+
+fn read_metrics(table: Table<'_>) -> Metrics {
+    let buckets = table.numbers("wait_buckets");
+    if let Some(buckets) = &buckets {
+        let ascend = buckets
+            .value
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.value < b.value));
+        let is_positive = buckets.value.first().is_some_and(|first| first.value > 0.0);
+        if !ascend || !is_positive || buckets.value.len() > MAX_BUCKETS {
+            let message = format!(
+                "must be 1 to {MAX_BUCKETS} seconds above 0, each more than the one before"
+            );
+            table.notes.fault(&buckets.at, message);
+        }
+    }
+    table.finish();
+    buckets.map_or_else(Metrics::default, |buckets| Metrics {
+        wait_buckets: buckets.value.iter().map(|bucket| bucket.value).collect(),
+    })
 }
 
 fn read_brokers(table: &Table<'_>, defaults: &PollKeys, env: &Environment) -> Vec<Broker> {

@@ -33,6 +33,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub http: Http,
+    pub metrics: Metrics,
     /// In the order of their names; at least one.
     pub brokers: Vec<Broker>,
 }
@@ -40,6 +41,13 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     pub listen: SocketAddr,
+}
+
+/// `[metrics]`: how they are cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics {
+    /// Upper bounds of the buckets of `tailback_queue_wait_seconds`, ascending.
+    pub wait_buckets: Arc<[f64]>,
 }
 
 /// One `[brokers.NAME.redis]` or `[brokers.NAME.rabbitmq]`.
@@ -191,6 +199,16 @@ pub struct Rq {
 pub struct List {
     /// Key names, or globs (`*`, `?`, `[…]`) that a SCAN looks for. Default none.
     pub keys: Vec<String>,
+    /// The end at which jobs are taken; default right, as `LPUSH` and `BRPOP` do.
+    pub head: ListEnd,
+}
+
+/// An end of a Redis list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListEnd {
+    Left,
+    #[default]
+    Right,
 }
 
 /// `[brokers.NAME.rabbitmq]`

@@ -3,7 +3,7 @@
 use super::fault::{At, Notes, Placed};
 use super::reader::Table;
 use super::selection::read_queue_globs;
-use super::{Celery, List, Rq};
+use super::{Celery, List, ListEnd, Rq};
 
 impl Default for Celery {
     fn default() -> Self {
@@ -118,8 +118,20 @@ pub(super) fn read_list(parent: &Table<'_>) -> List {
         .into_iter()
         .filter_map(|key| non_empty(&table, Some(key)))
         .collect();
+    let head = table.text("head").map(|head| match head.value.as_str() {
+        "left" => ListEnd::Left,
+        "right" => ListEnd::Right,
+        _ => {
+            let message = "must be \"left\" or \"right\", the end at which jobs are taken";
+            table.notes.fault(&head.at, message);
+            ListEnd::default()
+        }
+    });
     table.finish();
-    List { keys }
+    List {
+        keys,
+        head: head.unwrap_or_default(),
+    }
 }
 
 fn non_empty(table: &Table<'_>, text: Option<Placed<String>>) -> Option<String> {

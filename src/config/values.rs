@@ -91,6 +91,16 @@ impl<'a> Table<'a> {
         )
     }
 
+    pub(super) fn numbers(&self, key: &'static str) -> Option<Placed<Vec<Placed<f64>>>> {
+        self.array(key, ["numbers", "a finite number"], |value| {
+            let number: f64 = match value {
+                DeValue::Float(value) => value.as_str().replace('_', "").parse().ok()?,
+                value => f64::from(u32::try_from(integer(value)?).ok()?),
+            };
+            number.is_finite().then_some(number)
+        })
+    }
+
     pub(super) fn integer(
         &self,
         key: &'static str,

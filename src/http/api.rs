@@ -4,7 +4,7 @@
 use super::AppState;
 use super::problem::Problem;
 use crate::clock::{self, Now};
-use crate::model::{BrokerSnapshot, ErrorKind, Latency, QueueSnapshot, Timestamp};
+use crate::model::{BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Timestamp, Waits};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -39,6 +39,8 @@ pub(super) struct QueueBody {
     latency_max_seconds: Option<f64>,
     /// Why `latency_seconds` is null.
     latency_unknown_reason: Option<&'static str>,
+    /// Why `latency_max_seconds` is null though a latency is known.
+    latency_max_unknown_reason: Option<&'static str>,
     source: &'static str,
     oldest_job_timestamp_seconds: Option<f64>,
     oldest_in_progress_timestamp_seconds: Option<f64>,
@@ -49,11 +51,34 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    drain_seconds: Option<f64>,
+    expected_wait_seconds: Option<f64>,
+    /// Why `drain_seconds` and `expected_wait_seconds` are null.
+    drain_unknown_reason: Option<&'static str>,
+    /// What the inference from flow rests on; null where it is not used.
+    flow: Option<FlowBody>,
     consumers: Option<u64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
     /// When these numbers were read.
     observed_timestamp_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct FlowBody {
+    basis: &'static str,
+    /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
+    /// `lower_bound` if they may be missing.
+    counts: &'static str,
+    /// Started jobs whose wait is in the histogram, and the sum of their waits.
+    waits_count: u64,
+    waits_sum_seconds: f64,
+    /// Started jobs that are older than the first poll: their wait is unknown.
+    censored_total: u64,
+    /// Jobs that left without having been started, where the broker tells the two apart.
+    removed_total: u64,
+    /// Jobs that came back to the head.
+    put_back_total: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -259,6 +284,9 @@ impl QueueBody {
             ),
         };
         let (jobs, counters) = (queue.jobs, queue.counters);
+        let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
+        let drain = drain.map(|drain| drain.as_secs_f64());
+        let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
             system: queue.system.as_str(),
@@ -280,6 +308,7 @@ impl QueueBody {
             latency_min_seconds: min,
             latency_max_seconds: max,
             latency_unknown_reason: reason,
+            latency_max_unknown_reason: without_max(queue).filter(|_| is_unbounded),
             source: queue.source.as_str(),
             oldest_job_timestamp_seconds: since,
             oldest_in_progress_timestamp_seconds: queue.oldest_in_progress.map(secs),
@@ -290,10 +319,49 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            drain_seconds: drain,
+            expected_wait_seconds: drain,
+            drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
+            flow: queue.flow.as_deref().map(FlowBody::new),
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
             observed_timestamp_seconds: broker.last_success.map(|at| secs(at.wall)),
+        }
+    }
+}
+
+/// Why there is no upper bound of a latency that is known.
+fn without_max(queue: &QueueSnapshot) -> Option<&'static str> {
+    let by_flow = queue
+        .flow
+        .as_ref()
+        .and_then(|flow| flow.basis.without_max());
+    by_flow.or(Some("an older job may be waiting elsewhere in the queue"))
+}
+
+/// Why there is no forecast.
+fn without_drain(queue: &QueueSnapshot) -> &'static str {
+    match &queue.flow {
+        None => "the flow of the queue is not observed",
+        Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
+        Some(_) => "no job starts while jobs are ready",
+    }
+}
+
+// === impl FlowBody ===
+
+impl FlowBody {
+    fn new(flow: &FlowView) -> Self {
+        let totals = flow.totals;
+        Self {
+            basis: flow.basis.as_str(),
+            counts: totals.counts.as_str(),
+            waits_count: flow.waits.as_ref().map_or(0, Waits::count),
+            waits_sum_seconds: flow.waits.as_ref().map_or(0.0, Waits::sum),
+            censored_total: totals.censored,
+            removed_total: totals.removed,
+            put_back_total: totals.put_back,
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod celery;
 pub mod glob;
 pub mod list;
+mod marker;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;

@@ -2,6 +2,7 @@
 //! replies that ends in observations.
 
 use crate::model::{ErrorKind, Observation, Timestamp, Window};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// A key or other byte string of the broker's. Shared, since most are asked again at every poll.
@@ -33,11 +34,33 @@ pub enum Read {
     Zrange(Bytes, u32, u32),
     Exists(Bytes),
     Type(Bytes),
+    /// Where in a list an element is: up to `matches` indexes from the left, looking at no more than
+    /// `limit` elements from one end on.
+    Lpos {
+        key: Bytes,
+        element: Bytes,
+        from: Side,
+        matches: NonZeroU32,
+        limit: NonZeroU32,
+    },
+    /// Several reads of one key as of one instant. The reply is [`Reply::Array`], or
+    /// [`Reply::Loose`] where the broker does not allow it.
+    Atomic(Bytes, Vec<Read>),
+}
+
+/// An end of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Left,
+    Right,
 }
 
 impl Read {
     /// How many elements one `Lrange` or `Zrange` may ask for.
     pub const MAX_ELEMENTS: u32 = 1024;
+
+    /// How many elements one `Lpos` may look at: half a millisecond of the server's time.
+    pub const MAX_SCAN: u32 = 2112;
 
     /// The key that is read, by which a cluster finds its node.
     pub fn key(&self) -> &Bytes {
@@ -56,7 +79,9 @@ impl Read {
             | Self::ZcountFrom(key, _)
             | Self::Zrange(key, ..)
             | Self::Exists(key)
-            | Self::Type(key) => key,
+            | Self::Type(key)
+            | Self::Lpos { key, .. }
+            | Self::Atomic(key, _) => key,
         }
     }
 }
@@ -68,6 +93,8 @@ pub enum Reply {
     Int(i64),
     Bytes(Vec<u8>),
     Array(Vec<Reply>),
+    /// The replies to [`Read::Atomic`], read one after the other and not at one instant.
+    Loose(Vec<Reply>),
     /// The broker refused this read; the others of the batch stand.
     Refused(Refusal),
 }
@@ -216,7 +243,11 @@ pub trait Layout: Send + Sync {
     }
 
     /// Starts a conversation about some queues.
-    fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a>;
+    fn probe<'a>(
+        &'a mut self,
+        queues: &'a [QueueRef],
+        now: Timestamp,
+    ) -> Box<dyn Probe + Send + 'a>;
 }
 
 /// A conversation about some queues. One call a round trip: the first with no replies, each later

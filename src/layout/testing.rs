@@ -4,7 +4,8 @@
 use super::glob;
 use super::name;
 use super::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, QueueRef, Read, Refusal, RefusalKind, Registry, Reply, Step,
+    Bytes, KeyMeaning, Layout, Outcome, QueueRef, Read, Refusal, RefusalKind, Registry, Reply,
+    Side, Step,
 };
 use crate::config;
 use crate::model::{Observation, Timestamp};
@@ -125,6 +126,30 @@ impl Keyspace {
                 };
                 Reply::Array(range.flat_map(pair).collect())
             }
+            (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
+            (
+                Read::Lpos {
+                    element,
+                    from,
+                    matches,
+                    limit,
+                    ..
+                },
+                Some(list @ Stored::List { len, .. }),
+            ) => {
+                let len = *len as i64;
+                let all: Box<dyn Iterator<Item = i64>> = match from {
+                    Side::Left => Box::new(0..len),
+                    Side::Right => Box::new((0..len).rev()),
+                };
+                let found = all
+                    .take(limit.get() as usize)
+                    .filter(|index| list.index(*index) == Reply::Bytes(element.to_vec()))
+                    .take(matches.get() as usize)
+                    .map(Reply::Int);
+                Reply::Array(found.collect())
+            }
+            (Read::Lpos { .. }, None) => Reply::Array(Vec::new()),
             (Read::Lindex(..) | Read::Hget(..), None) => Reply::Nil,
             (Read::Lrange(..) | Read::Smembers(_) | Read::Zrange(..), None) => {
                 Reply::Array(Vec::new())

@@ -63,7 +63,9 @@ catalog! {
     QUEUE_NEXT_DUE = Gauge "tailback_queue_next_due_timestamp_seconds" QUEUE,
         "When the earliest scheduled or retrying job is due; in the past, the scheduler has stopped.";
     QUEUE_SOURCE = Gauge "tailback_queue_source_info" &["broker", "system", "queue", "source"],
-        "Where the latency comes from: message, broker or none.";
+        "Where the latency comes from: message, broker, flow or none.";
+    QUEUE_WAIT = Histogram "tailback_queue_wait_seconds" QUEUE,
+        "Waits of jobs that started: from when they could be taken until a worker took them.";
     QUEUE_ENQUEUED = Counter "tailback_queue_enqueued_total" QUEUE, "Jobs that arrived.";
     QUEUE_STARTED = Counter "tailback_queue_started_total" QUEUE,
         "Jobs handed to a worker for the first time.";
@@ -72,6 +74,10 @@ catalog! {
     QUEUE_RETRIES = Counter "tailback_queue_retries_total" QUEUE, "Jobs put back to be tried again.";
     QUEUE_REDELIVERED = Counter "tailback_queue_redelivered_total" QUEUE,
         "Jobs handed out again after a worker gave them back or went away.";
+    QUEUE_DRAIN = Gauge "tailback_queue_drain_seconds" QUEUE,
+        "Time until the ready jobs are started at the present rate; absent when no rate is known.";
+    QUEUE_EXPECTED_WAIT = Gauge "tailback_queue_expected_wait_seconds" QUEUE,
+        "Forecast of the wait of a job enqueued now; absent when no rate is known.";
     QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,
         "Consumers or workers attached to the queue.";
     QUEUE_BUSY_WORKERS = Gauge "tailback_queue_busy_workers" QUEUE,

@@ -98,6 +98,7 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
         let source = Some(("source", queue.source.as_str()));
         encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
     }
+    write_waits(encoder, queues);
     let count = |count: Option<u64>| count.map(Value::Int);
     each(encoder, queues, &QUEUE_ENQUEUED, |queue| {
         count(queue.counters.enqueued)
@@ -117,6 +118,13 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_REDELIVERED, |queue| {
         count(queue.counters.redelivered)
     });
+    for def in [&QUEUE_DRAIN, &QUEUE_EXPECTED_WAIT] {
+        // What is enqueued now starts after all that is ready.
+        each(encoder, queues, def, |queue| {
+            let drain = queue.flow.as_ref()?.drain?;
+            Some(Value::Float(drain.as_secs_f64()))
+        });
+    }
     each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
         count(queue.consumers)
     });
@@ -126,6 +134,27 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_PAUSED, |queue| {
         queue.paused.map(|is| Value::Int(is.into()))
     });
+}
+
+/// The histogram of waits, of those queues that have started jobs.
+fn write_waits(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
+    encoder.family(&QUEUE_WAIT);
+    let name = QUEUE_WAIT.name;
+    let [bucket, sum, count] = ["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}"));
+    for (labels, queue) in queues {
+        let Some(waits) = queue.flow.as_ref().and_then(|flow| flow.waits.as_ref()) else {
+            continue;
+        };
+        for (bound, within) in waits.buckets() {
+            let mut buffer = ryu::Buffer::new();
+            let le = Some(("le", buffer.format_finite(bound)));
+            encoder.sample(&bucket, labels, le, Value::Int(within));
+        }
+        let all = Value::Int(waits.count());
+        encoder.sample(&bucket, labels, Some(("le", "+Inf")), all);
+        encoder.sample(&sum, labels, None, Value::Float(waits.sum()));
+        encoder.sample(&count, labels, None, all);
+    }
 }
 
 /// One family with at most one series a queue.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::{self, Now};
 use crate::model::ErrorKind;
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
 use crate::model::{
     BrokerKind, BrokerState, Cost, Counters, DropReason, Head, Jobs, LatencySource, Observation,
     PollFailure, PollSuccess, Reason, Report, Snapshot, System, Timestamp, Window,
@@ -62,6 +63,35 @@ fn observations() -> Vec<Observation> {
     vec![timed, empty, untimed, counted]
 }
 
+/// A queue whose jobs carry no time, at `secs`: so many ready, so many arrived.
+fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
+    let mut flowing = seen(System::List, "flowing");
+    flowing.window.to = at(secs);
+    flowing.jobs.ready = Some(ready);
+    flowing.flow = Some(FlowSample {
+        span: Span {
+            from: secs,
+            to: secs,
+        },
+        lines: vec![LineSample {
+            line: 0,
+            ready,
+            arrivals: Arrivals {
+                total,
+                epoch: 0,
+                is_first: false,
+                turned_over: false,
+                is_pushed: false,
+                unseen: 0,
+                out_of_order: false,
+            },
+            started: None,
+            head: LineHead::PLAIN,
+        }],
+    });
+    flowing
+}
+
 /// Two brokers: one polled well, one never reached.
 fn world(observations: Vec<Observation>) -> (Snapshot, Now) {
     let now = Now {
@@ -88,13 +118,23 @@ fn world(observations: Vec<Observation>) -> (Snapshot, Now) {
         outcome,
     };
     let mut good = state("main", BrokerKind::Redis);
+    for (secs, ready, total) in [(-20.0, 0, 0), (-10.0, 4, 4), (-5.0, 3, 5)] {
+        let observations = vec![flowing(secs, ready, total)];
+        let earlier = PollSuccess {
+            observations,
+            ..PollSuccess::default()
+        };
+        good.apply(report("main", Ok(earlier)));
+    }
+    let mut observations = observations;
+    observations.push(flowing(0.0, 2, 5));
     good.apply(report(
         "main",
         Ok(PollSuccess {
             version: Some("7.0.15".into()),
             observations,
             dropped: BTreeMap::from([(DropReason::Limit, 4)]),
-            faults: Vec::new(),
+            ..PollSuccess::default()
         }),
     ));
     let mut bad = state("rabbit", BrokerKind::RabbitMq);
@@ -160,7 +200,11 @@ fn every_series_is_unique_and_of_the_catalog() {
         let family = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|suffix| name.strip_suffix(suffix))
-            .filter(|family| *family == "tailback_poll_duration_seconds")
+            .filter(|family| {
+                CATALOG
+                    .iter()
+                    .any(|def| def.name == *family && def.kind == MetricType::Histogram)
+            })
             .unwrap_or(name);
         let known = CATALOG.iter().any(|def| def.name == family);
         assert!(

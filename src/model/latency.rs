@@ -54,6 +54,12 @@ pub enum Latency {
 pub enum Reason {
     /// Neither the job nor the broker keeps a time for it.
     NoTimestamp,
+    /// The oldest job was there before anything was known of the queue.
+    NotWatchedYet,
+    /// Jobs were put back at the head, in an order that cannot be seen.
+    PutBack,
+    /// Jobs were taken from elsewhere than the head.
+    TakenOutOfOrder,
     /// The ids at the head name jobs that no longer exist.
     HeadMissing,
     /// The head is larger than `max_payload_bytes`, so it was not fetched.
@@ -64,6 +70,8 @@ pub enum Reason {
     OnlyScheduledSeen,
     /// The broker has not reported the number of waiting jobs yet.
     NotReported,
+    /// Neither time nor position of the head can be read.
+    PositionsNotReadable,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -72,11 +80,24 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoTimestamp => "neither the job nor the broker keeps an enqueue time",
+            Self::NotWatchedYet => {
+                "the oldest job was there before tailback had seen the queue, and has no time of its own"
+            }
+            Self::PutBack => {
+                "jobs without a time of their own were put back at the head, in an order that is not visible"
+            }
+            Self::TakenOutOfOrder => {
+                "jobs without a time of their own are taken out of the order of their arrival"
+            }
             Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
             Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
             Self::Undecodable => "the oldest job is not in the job system's format",
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
+            Self::PositionsNotReadable => {
+                "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
+                 the rights llen, lindex, lpos, multi and exec"
+            }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"
             }
@@ -85,6 +106,21 @@ impl Reason {
 }
 
 impl Latency {
+    /// "At least zero" is no knowledge: then it is unknown, for the reason that `head` gives, or
+    /// `otherwise`.
+    #[must_use]
+    pub fn or_unknown(self, head: Head, otherwise: Reason) -> Self {
+        match self {
+            Self::Known { age, .. } if age.max.is_none() && age.estimate.is_zero() => {
+                Self::Unknown(match head {
+                    Head::Unknown(reason) if reason != Reason::NoTimestamp => reason,
+                    _ => otherwise,
+                })
+            }
+            known => known,
+        }
+    }
+
     /// The latency as of a read that happened somewhere inside `window`, on the same clock as the
     /// head's times.
     pub fn from_head(head: Head, window: Window) -> Self {
@@ -158,6 +194,32 @@ mod tests {
         };
         assert_eq!((age.estimate, age.min), (Duration::ZERO, Duration::ZERO));
         assert_eq!(since, at(112));
+    }
+
+    #[test]
+    fn at_least_zero_is_unknown_and_not_zero() {
+        let known = |estimate: u64, max: Option<u64>| Latency::Known {
+            age: Age {
+                estimate: Duration::from_secs(estimate),
+                min: Duration::from_secs(estimate),
+                max: max.map(Duration::from_secs),
+            },
+            since: at(0),
+            source: LatencySource::None,
+        };
+        let head = Head::Unknown(Reason::PayloadTooLarge);
+        assert_eq!(
+            known(0, None).or_unknown(head, Reason::NotWatchedYet),
+            Latency::Unknown(Reason::PayloadTooLarge)
+        );
+        assert_eq!(
+            known(0, Some(0)).or_unknown(head, Reason::PutBack),
+            known(0, Some(0))
+        );
+        assert_eq!(
+            known(5, None).or_unknown(head, Reason::PutBack),
+            known(5, None)
+        );
     }
 
     proptest! {

@@ -1,7 +1,9 @@
 //! The fold of polls into snapshots, one per broker. Owned by the store task.
 
 use super::counter::MonotoneCounter;
-use super::flow::{DEFAULT_BUCKETS, FlowMemory};
+use super::flow::{
+    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings,
+};
 use super::latency::{Latency, LatencySource};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
 use super::{DropReason, ErrorKind, Observation, System};
@@ -27,6 +29,8 @@ pub struct PollSuccess {
     pub version: Option<Arc<str>>,
     pub observations: Vec<Observation>,
     pub dropped: BTreeMap<DropReason, u64>,
+    /// Pushes to all lists of the broker so far, where it tells.
+    pub pushes: Option<u64>,
     /// Faults of single queues; the poll as a whole is good.
     pub faults: Vec<PollFailure>,
 }
@@ -45,6 +49,7 @@ pub struct BrokerState {
     stale_after: Duration,
     /// Upper bounds of the buckets of waits.
     wait_buckets: Arc<[f64]>,
+    ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
 }
 
@@ -82,6 +87,7 @@ impl BrokerState {
             },
             stale_after,
             wait_buckets: DEFAULT_BUCKETS.into(),
+            ledger: Ledger::default(),
             queues: HashMap::new(),
         }
     }
@@ -125,15 +131,20 @@ impl BrokerState {
             self.snapshot.version = success.version;
         }
         let polls = self.snapshot.polls;
-        let mut queues: Vec<QueueSnapshot> = success
-            .observations
+        let mut observations = success.observations;
+        let counts = self.settle(success.pushes, &mut observations);
+        let settings = Settings {
+            buckets: &self.wait_buckets,
+            counts,
+        };
+        let mut queues: Vec<QueueSnapshot> = observations
             .into_iter()
             .map(|observation| {
                 let key = (observation.system, Arc::clone(&observation.queue));
                 self.queues
                     .entry(key)
                     .or_default()
-                    .fold(observation, polls, &self.wait_buckets)
+                    .fold(observation, polls, &settings)
             })
             .collect();
         queues.sort_by(|a, b| (a.system, &a.queue).cmp(&(b.system, &b.queue)));
@@ -147,6 +158,31 @@ impl BrokerState {
         self.queues.retain(|_, memory| memory.seen == polls);
         self.snapshot.dropped = dropped;
         self.snapshot.queues = queues.into();
+    }
+
+    /// Shares out the arrivals that no poll has seen.
+    fn settle(&mut self, pushes: Option<u64>, observations: &mut [Observation]) -> Counts {
+        let quiet = FlowMemory::default();
+        let claims: Vec<Claim> = observations
+            .iter()
+            .filter_map(|seen| Some((seen, seen.flow.as_ref()?)))
+            .flat_map(|(seen, sample)| {
+                let key = (seen.system, Arc::clone(&seen.queue));
+                let memory = self.queues.get(&key).map_or(&quiet, |memory| &memory.flow);
+                memory.claims(sample)
+            })
+            .collect();
+        let Some((shares, counts)) = self.ledger.settle(pushes, &claims) else {
+            return Counts::LowerBound;
+        };
+        let lines = observations
+            .iter_mut()
+            .filter_map(|seen| seen.flow.as_mut())
+            .flat_map(|sample| &mut sample.lines);
+        for (line, share) in lines.zip(shares) {
+            line.arrivals.unseen = share;
+        }
+        counts
     }
 
     fn note(&mut self, failure: &PollFailure, at: Now) {
@@ -164,7 +200,7 @@ impl QueueMemory {
         &mut self,
         mut observation: Observation,
         poll: u64,
-        wait_buckets: &Arc<[f64]>,
+        settings: &Settings<'_>,
     ) -> QueueSnapshot {
         self.seen = poll;
         let latency = match &observation.flow {
@@ -174,10 +210,22 @@ impl QueueMemory {
                 sample,
                 observation.window,
                 observation.jobs.ready,
-                wait_buckets,
+                settings,
             ),
         };
-        let flow = self.flow.view();
+        let flow = self.flow.view().map(|flow| match observation.flow {
+            Some(_) => flow,
+            // The totals stand; what was true at the last sight may no longer be.
+            None => Arc::new(FlowView {
+                drain: None,
+                basis: FlowBasis::Unknown,
+                ..FlowView::clone(&flow)
+            }),
+        });
+        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
+            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
+            None => latency,
+        };
         if let Some(flow) = &flow {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));

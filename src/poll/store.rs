@@ -44,6 +44,16 @@ impl Store {
         )
     }
 
+    /// Waits are counted in buckets with these upper bounds, ascending.
+    #[must_use]
+    pub fn with_wait_buckets(mut self, buckets: &Arc<[f64]>) -> Self {
+        let states = self.states.into_iter();
+        self.states = states
+            .map(|(name, state)| (name, state.with_wait_buckets(Arc::clone(buckets))))
+            .collect();
+        self
+    }
+
     /// Runs until the last poller is gone.
     pub async fn run(mut self, mut reports: mpsc::Receiver<Report>) {
         while let Some(report) = reports.recv().await {

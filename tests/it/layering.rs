@@ -99,7 +99,9 @@ fn pure_folders_do_no_io() {
 
 #[test]
 fn every_layout_file_has_a_row() {
-    let helpers = ["mod", "glob", "name", "redis", "rabbitmq", "testing"];
+    let helpers = [
+        "mod", "glob", "name", "marker", "redis", "rabbitmq", "testing",
+    ];
     let table = fs::read_to_string(src().join("layout/mod.rs")).unwrap();
     for entry in fs::read_dir(src().join("layout")).unwrap() {
         let path = entry.unwrap().path();

@@ -64,7 +64,7 @@ impl RabbitMqSource {
             return Err(BrokerError::new(
                 ErrorKind::Connect,
                 "without the management API only queues can be read that `declare` or \
-                 `queues.include` name without wildcards, and there are none",
+                 `include` name without wildcards, and there are none",
             ));
         }
         let mut success = PollSuccess::default();

@@ -2,12 +2,30 @@
 
 use super::guard::OVERSIZE;
 use crate::broker::BrokerError;
-use crate::layout::redis::{Read, Refusal, RefusalKind, Reply};
+use crate::layout::redis::{Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::ErrorKind;
 use redis::{Cmd, RedisError, Value};
 
-/// The command's name as it is counted, and the command.
-pub(super) fn command(read: &Read) -> (&'static str, Cmd) {
+/// How many commands a read takes.
+pub(super) fn width(read: &Read) -> usize {
+    match read {
+        Read::Atomic(_, reads) => reads.len() + 2,
+        _ => 1,
+    }
+}
+
+/// The commands of a read, each with the name by which it is counted.
+pub(super) fn commands(read: &Read) -> Vec<(&'static str, Cmd)> {
+    match read {
+        Read::Atomic(_, reads) => std::iter::once(("multi", redis::cmd("MULTI")))
+            .chain(reads.iter().map(command))
+            .chain(std::iter::once(("exec", redis::cmd("EXEC"))))
+            .collect(),
+        read => vec![command(read)],
+    }
+}
+
+fn command(read: &Read) -> (&'static str, Cmd) {
     match read {
         Read::Llen(key) => ("llen", key_command("LLEN", key)),
         Read::Lindex(key, index) => ("lindex", key_command("LINDEX", key).arg(*index).take()),
@@ -40,6 +58,26 @@ pub(super) fn command(read: &Read) -> (&'static str, Cmd) {
         ),
         Read::Exists(key) => ("exists", key_command("EXISTS", key)),
         Read::Type(key) => ("type", key_command("TYPE", key)),
+        Read::Lpos {
+            key,
+            element,
+            from,
+            matches,
+            limit,
+        } => {
+            let rank = match from {
+                Side::Left => 1,
+                Side::Right => -1,
+            };
+            let mut command = key_command("LPOS", key);
+            command.arg(&**element).arg("RANK").arg(rank);
+            command.arg("COUNT").arg(matches.get());
+            // Zero would be no limit at all.
+            let limit = limit.get().min(Read::MAX_SCAN);
+            ("lpos", command.arg("MAXLEN").arg(limit).take())
+        }
+        // One inside another is not a transaction of its own.
+        Read::Atomic(key, _) => ("exists", key_command("EXISTS", key)),
     }
 }
 
@@ -49,8 +87,36 @@ fn key_command(name: &'static str, key: &[u8]) -> Cmd {
     command
 }
 
-/// The reply to one read. An error here is this read's alone.
-pub(super) fn reply(result: Result<Value, RedisError>) -> Result<Reply, RedisError> {
+/// The reply to one read, from the results of its commands. An error here is this read's alone.
+pub(super) fn reply(
+    read: &Read,
+    mut results: impl ExactSizeIterator<Item = Result<Value, RedisError>>,
+) -> Result<Reply, RedisError> {
+    let Read::Atomic(..) = read else {
+        return results.next().map_or(Ok(Reply::Nil), reply_to_one);
+    };
+    let multi = results.next().map_or(Ok(Reply::Nil), reply_to_one)?;
+    let last = results.len().saturating_sub(1);
+    let mut within = Vec::with_capacity(last);
+    for result in results.by_ref().take(last) {
+        within.push(reply_to_one(result)?);
+    }
+    if let Reply::Refused(_) = multi {
+        // No transaction: then each command was answered by itself.
+        return Ok(Reply::Loose(within));
+    }
+    // A command that was not let into the transaction says why; its end says only that it failed.
+    let refused = within
+        .into_iter()
+        .find(|reply| matches!(reply, Reply::Refused(_)));
+    match (refused, results.next()) {
+        (Some(refused), _) => Ok(refused),
+        (None, Some(result)) => reply_to_one(result),
+        (None, None) => Ok(Reply::Nil),
+    }
+}
+
+fn reply_to_one(result: Result<Value, RedisError>) -> Result<Reply, RedisError> {
     match result {
         Ok(Value::ServerError(error)) => refusal(RedisError::from(error)).map(Reply::Refused),
         Ok(value) => Ok(plain(value)),

@@ -14,7 +14,10 @@ use super::{BrokerError, Source};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
-use crate::model::{Cost, DropReason, Observation, PollFailure, PollSuccess, Timestamp, Window};
+use crate::model::flow::Span;
+use crate::model::{
+    Cost, DropReason, Observation, PollFailure, PollSuccess, System, Timestamp, Window,
+};
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
@@ -91,6 +94,8 @@ impl RedisSource {
     async fn poll_with(&mut self, session: &mut Session) -> Result<PollSuccess, BrokerError> {
         let clock = BrokerClock::read(session).await?;
         let (polled, over_limit) = self.catalogue.polled();
+        // Before the lists: what is pushed in between is then counted at the next poll.
+        let pushes = session.pushes().await?;
         let mut harvest = Harvest::default();
         for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
             if queues.is_empty() {
@@ -105,7 +110,9 @@ impl RedisSource {
         for (index, queues) in polled.iter().enumerate() {
             self.remember_busy(index, queues, &harvest, now);
         }
-        harvest.finish(session, over_limit)
+        let mut success = harvest.finish(session, over_limit)?;
+        success.pushes = pushes;
+        Ok(success)
     }
 
     /// A queue with jobs in it is alive, whether or not a registry still names it.
@@ -186,13 +193,14 @@ async fn overview(
 
 /// Holds one conversation about some queues.
 async fn converse(
-    bound: &Bound,
+    bound: &mut Bound,
     queues: &[QueueRef],
     session: &mut Session,
     clock: BrokerClock,
     harvest: &mut Harvest,
 ) -> Result<(), BrokerError> {
-    let from = clock.earliest();
+    let (from, began) = (clock.earliest(), clock::now().uptime_secs());
+    let system = bound.system;
     let mut probe = bound.layout.probe(queues, clock.now());
     let mut replies = Vec::new();
     for _ in 0..MAX_ROUNDS {
@@ -203,8 +211,12 @@ async fn converse(
                     from,
                     to: clock.latest(),
                 };
+                let span = Span {
+                    from: began,
+                    to: clock::now().uptime_secs(),
+                };
                 for (queue, outcome) in queues.iter().zip(outcomes) {
-                    harvest.take(bound, queue, outcome, window);
+                    harvest.take(system, queue, outcome, (window, span));
                 }
                 return Ok(());
             }
@@ -212,10 +224,7 @@ async fn converse(
     }
     Err(BrokerError::new(
         crate::model::ErrorKind::Internal,
-        format!(
-            "the {} layout did not come to an end",
-            bound.system.as_str()
-        ),
+        format!("the {} layout did not come to an end", system.as_str()),
     ))
 }
 
@@ -248,16 +257,25 @@ impl BrokerClock {
 // === impl Harvest ===
 
 impl Harvest {
-    fn take(&mut self, bound: &Bound, queue: &QueueRef, outcome: Outcome, window: Window) {
+    fn take(
+        &mut self,
+        system: System,
+        queue: &QueueRef,
+        outcome: Outcome,
+        (window, span): (Window, Span),
+    ) {
         match outcome {
             Outcome::Observed(mut observation) => {
                 observation.window = window;
+                if let Some(flow) = &mut observation.flow {
+                    flow.span = span;
+                }
                 self.observations.push(*observation);
             }
             Outcome::Unreadable(refusal) => {
                 self.unreadable += 1;
                 if self.faults.len() < MAX_FAULTS {
-                    self.faults.push(explain(bound, queue, &refusal));
+                    self.faults.push(explain(system, queue, &refusal));
                 }
             }
         }
@@ -291,7 +309,7 @@ impl Harvest {
     }
 }
 
-fn explain(bound: &Bound, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
+fn explain(system: System, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
     use crate::layout::redis::RefusalKind;
     let advice = match refusal.kind {
         RefusalKind::NotPermitted => {
@@ -306,7 +324,7 @@ fn explain(bound: &Bound, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
         kind: refusal.kind.error_kind(),
         message: format!(
             "cannot read the {} queue {name:?}: {}{advice}",
-            bound.system.as_str(),
+            system.as_str(),
             refusal.message
         ),
     }

@@ -1,6 +1,6 @@
 //! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
 
-use super::command::{self, command, fault, is_redirect};
+use super::command::{self, commands, fault, is_redirect, width};
 use super::guard::{Allowance, Guard};
 use crate::broker::BrokerError;
 use crate::broker::wire::{Meter, Stream};
@@ -36,6 +36,8 @@ pub(super) struct Node {
     meter: Arc<Meter>,
     /// Where this is, for messages.
     place: String,
+    /// Whether the server tells us its statistics.
+    tells_statistics: bool,
 }
 
 /// What `HELLO` tells of a node; empty before Redis 6.
@@ -88,6 +90,7 @@ impl Node {
             allowance,
             meter: Arc::clone(meter),
             place,
+            tells_statistics: true,
         };
         // Only so that `CLIENT LIST` says who this is; a refusal does not matter.
         node.raw(
@@ -106,31 +109,45 @@ impl Node {
     /// One reply a read, in their order.
     pub(super) async fn execute(&mut self, reads: &[&Read]) -> Result<Vec<Reply>, BrokerError> {
         let mut replies = Vec::with_capacity(reads.len());
-        for batch in reads.chunks(BATCH) {
+        let mut rest = reads;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_len(rest));
+            rest = after;
             let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
             let mut pipeline = Pipeline::with_capacity(batch.len());
-            for read in batch {
-                let (name, command) = command(read);
+            for (name, command) in batch.iter().flat_map(|read| commands(read)) {
                 *counts.entry(name).or_default() += 1;
                 pipeline.add_command(command);
             }
             counts
                 .into_iter()
                 .for_each(|(name, times)| self.meter.count(name, times));
-            self.allowance.set(BATCH_BYTES);
-            let results: Vec<RedisResult<Value>> = pipeline
-                .ignore_errors()
-                .query_async(&mut self.connection)
-                .await
-                .map_err(|error| fault(&self.place, &error))?;
-            if results.len() != batch.len() {
-                return Err(self.out_of_step("a pipeline"));
-            }
-            for result in results {
-                replies.push(command::reply(result).map_err(|error| self.fault(&error))?);
+            let mut results = self.send(&mut pipeline).await?.into_iter();
+            for read in batch {
+                let own: Vec<_> = results.by_ref().take(width(read)).collect();
+                let reply = command::reply(read, own.into_iter());
+                replies.push(reply.map_err(|error| self.fault(&error))?);
             }
         }
         Ok(replies)
+    }
+
+    /// Sends a pipeline; each command has an outcome of its own.
+    async fn send(
+        &mut self,
+        pipeline: &mut Pipeline,
+    ) -> Result<Vec<RedisResult<Value>>, BrokerError> {
+        self.allowance.set(BATCH_BYTES);
+        let results: Vec<RedisResult<Value>> = pipeline
+            .ignore_errors()
+            .query_async(&mut self.connection)
+            .await
+            .map_err(|error| self.fault(&error))?;
+        if results.len() == pipeline.len() {
+            Ok(results)
+        } else {
+            Err(self.out_of_step("a pipeline"))
+        }
     }
 
     /// Sends one command of the connection's own needs.
@@ -152,6 +169,28 @@ impl Node {
         match self.raw("hello", &redis::cmd("HELLO")).await {
             Ok(Value::Array(fields)) => Hello::from_fields(&fields),
             _ => Hello::default(),
+        }
+    }
+
+    /// How many `LPUSH` there have been so far; `None` where that may not be asked.
+    pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
+        if !self.tells_statistics {
+            return Ok(None);
+        }
+        self.meter.count("info", 1);
+        self.allowance.set(BATCH_BYTES);
+        let question = redis::cmd("INFO").arg("commandstats").take();
+        let answer = self.connection.send_packed_command(&question).await;
+        match answer.and_then(Value::extract_error) {
+            Ok(Value::BulkString(text)) => Ok(Some(pushes(&text))),
+            // A right is missing, or it is no Redis that knows of this.
+            Err(error) if error.is_io_error() || error.is_connection_dropped() => {
+                Err(self.fault(&error))
+            }
+            _ => {
+                self.tells_statistics = false;
+                Ok(None)
+            }
         }
     }
 
@@ -198,13 +237,8 @@ impl Node {
                 .arg(count);
         }
         self.meter.count("sscan", sets.len() as u64);
-        self.allowance.set(BATCH_BYTES);
-        let results: Vec<RedisResult<Value>> = pipeline
-            .ignore_errors()
-            .query_async(&mut self.connection)
-            .await
-            .map_err(|error| fault(&self.place, &error))?;
-        results
+        self.send(&mut pipeline)
+            .await?
             .into_iter()
             .map(|result| match result {
                 Err(error) if is_redirect(&error) => Err(self.fault(&error)),
@@ -232,6 +266,26 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// How many of the reads go into the next pipeline: at least one, and one is never split.
+fn batch_len(reads: &[&Read]) -> usize {
+    let mut commands = 0;
+    let fits = reads.iter().take_while(|read| {
+        commands += width(read);
+        commands <= BATCH
+    });
+    fits.count().max(1)
+}
+
+/// The calls out of `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
+fn pushes(commandstats: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(commandstats);
+    let calls = text.lines().find_map(|line| {
+        let (calls, _) = line.strip_prefix("cmdstat_lpush:calls=")?.split_once(',')?;
+        calls.parse().ok()
+    });
+    calls.unwrap_or(0)
 }
 
 fn page(value: Value) -> Option<Page> {

@@ -50,6 +50,16 @@ impl Session {
         self.node(0)?.time().await
     }
 
+    /// How many `LPUSH` there have been so far, on all nodes; `None` where one does not tell.
+    pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
+        let mut all = Some(0);
+        for node in &mut self.nodes {
+            let pushes = node.pushes().await?;
+            all = all.zip(pushes).map(|(all, pushes)| all + pushes);
+        }
+        Ok(all)
+    }
+
     pub(super) async fn execute(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
         if self.slots.is_none() {
             let reads: Vec<&Read> = reads.iter().collect();

@@ -374,3 +374,34 @@ fn the_variable_holds_a_list() {
     let config = Config::load(None, &["amqp://b".to_owned()], &env).unwrap();
     assert_eq!(&*config.brokers[0].name, "rabbitmq");
 }
+
+#[test]
+fn the_buckets_of_waits_are_as_written() {
+    let config =
+        load("[metrics]\nwait_buckets = [0.5, 2, 1_000.0]\n[brokers.a.redis]\nurl = 'redis://h'\n");
+    assert_eq!(*config.metrics.wait_buckets, [0.5, 2.0, 1000.0]);
+    for wrong in [
+        "[]", "[1, 1]", "[2, 1]", "[0]", "[-1.0]", "[inf]", "['1']", "1",
+    ] {
+        let text =
+            format!("[metrics]\nwait_buckets = {wrong}\n[brokers.a.redis]\nurl = 'redis://h'\n");
+        assert!(
+            super::faults(&text, &super::no_env()).contains("metrics.wait_buckets"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn jobs_of_a_list_are_taken_at_either_end() {
+    let list = |head: &str| {
+        let text = format!("[brokers.a.redis]\nurl = 'redis://h'\n[brokers.a.redis.list]\n{head}");
+        load(&text)
+    };
+    let head = |config: Config| match &config.brokers[0].endpoint {
+        Endpoint::Redis(redis) => redis.list.head,
+        Endpoint::RabbitMq(_) => panic!("a Redis"),
+    };
+    assert_eq!(head(list("")), ListEnd::Right);
+    assert_eq!(head(list("head = 'left'")), ListEnd::Left);
+}

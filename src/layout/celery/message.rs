@@ -87,7 +87,7 @@ impl Message {
     }
 
     /// kombu marks what it puts back at a worker's shutdown or after the visibility timeout.
-    fn is_redelivered(&self) -> bool {
+    pub(super) fn is_redelivered(&self) -> bool {
         let is_true = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(true);
         is_true(self.headers.get("redelivered"))
             || is_true(

@@ -6,18 +6,20 @@
 //! the head, tasks due in the future among it. The queues are the last parts of the members of the
 //! sets `<prefix>_kombu.binding.<exchange>`.
 
-use super::message::{Claimable, Message};
+use super::list::{Context, List};
 use super::unacked::{Routes, Unacked};
 use crate::config;
+use crate::layout::marker::{Memory, Sight};
 use crate::layout::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Registry,
-    Reply, Step, UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
+    UNSTAMPED,
 };
-use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
+use crate::model::flow::{FlowSample, LineSample, Span};
+use crate::model::{Head, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
 
-/// How many messages behind a head that is due later are looked at.
-const LOOK_BEHIND: i64 = 16;
+/// Bytes that the markers of one conversation may bring in.
+const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     let options = redis.celery.clone();
@@ -25,6 +27,7 @@ pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     Box::new(CeleryRedis {
         unacked: Unacked::new(unacked, options.unacked_limit, max_payload),
         routes: Routes::default(),
+        memory: Memory::default(),
         binding_prefix: format!("{}_kombu.binding.", options.global_keyprefix).into_bytes(),
         options,
         max_payload,
@@ -37,36 +40,19 @@ struct CeleryRedis {
     binding_prefix: Vec<u8>,
     routes: Routes,
     unacked: Unacked,
+    memory: Memory,
 }
 
-/// The lists of some queues, step by step, queue by queue.
+/// The lists of some queues, queue by queue, step by step.
 struct CeleryProbe<'a> {
-    layout: &'a CeleryRedis,
+    layout: &'a mut CeleryRedis,
     queues: &'a [QueueRef],
     now: Timestamp,
     lists: Vec<List>,
-    stage: Stage,
     /// The lists that the last reads were about, in their order.
     asked: Vec<usize>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    Start,
-    Depths,
-    Sizes,
-    Heads,
-    Behind,
-}
-
-/// One priority step of one queue.
-struct List {
-    key: Bytes,
-    len: Result<u64, Refusal>,
-    /// Messages at the head that are not yet due.
-    scheduled: u64,
-    next_due: Option<Timestamp>,
-    head: Head,
+    /// Bytes that markers may still bring in.
+    budget: u64,
 }
 
 impl Layout for CeleryRedis {
@@ -106,6 +92,9 @@ impl Layout for CeleryRedis {
     }
 
     fn overview(&mut self, round: usize, replies: Vec<Reply>, now: Timestamp) -> Vec<Read> {
+        if round == 0 {
+            self.memory.begin();
+        }
         self.unacked.step(round, replies, &self.routes, now)
     }
 
@@ -113,14 +102,18 @@ impl Layout for CeleryRedis {
         self.unacked.complaint().cloned().into_iter().collect()
     }
 
-    fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a> {
+    fn probe<'a>(
+        &'a mut self,
+        queues: &'a [QueueRef],
+        now: Timestamp,
+    ) -> Box<dyn Probe + Send + 'a> {
         let lists = queues
             .iter()
             .flat_map(|queue| {
-                self.options
-                    .priority_steps
-                    .iter()
-                    .map(|step| self.list(queue, *step))
+                let steps = self.options.priority_steps.iter().enumerate();
+                steps.map(|(line, step)| {
+                    List::new(self.key_of(queue, *step), self.memory.get(&queue.raw, line))
+                })
             })
             .collect();
         Box::new(CeleryProbe {
@@ -128,14 +121,14 @@ impl Layout for CeleryRedis {
             queues,
             now,
             lists,
-            stage: Stage::Start,
             asked: Vec::new(),
+            budget: MARKER_BYTES,
         })
     }
 }
 
 impl CeleryRedis {
-    fn list(&self, queue: &QueueRef, step: u8) -> List {
+    fn key_of(&self, queue: &QueueRef, step: u8) -> Bytes {
         let prefix = self.options.global_keyprefix.as_bytes();
         let separator = self.options.separator.as_bytes();
         let mut key = Vec::with_capacity(prefix.len() + queue.raw.len() + separator.len() + 3);
@@ -145,45 +138,31 @@ impl CeleryRedis {
             key.extend_from_slice(separator);
             key.extend_from_slice(step.to_string().as_bytes());
         }
-        List {
-            key: key.into(),
-            len: Ok(0),
-            scheduled: 0,
-            next_due: None,
-            head: Head::Empty,
-        }
+        key.into()
     }
 }
 
 impl Probe for CeleryProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        let reads = match self.stage {
-            Stage::Start => {
-                self.stage = Stage::Depths;
-                self.asked = (0..self.lists.len()).collect();
-                self.ask(Read::Llen)
-            }
-            Stage::Depths => {
-                self.depths(replies);
-                self.stage = Stage::Sizes;
-                self.ask(Read::MemoryUsage)
-            }
-            Stage::Sizes => {
-                self.sizes(replies);
-                self.stage = Stage::Heads;
-                self.ask(|key| Read::Lindex(key, -1))
-            }
-            Stage::Heads => {
-                self.heads(replies);
-                self.stage = Stage::Behind;
-                self.ask(|key| Read::Lrange(key, -1 - LOOK_BEHIND, -2))
-            }
-            Stage::Behind => {
-                self.behind(replies);
-                Vec::new()
-            }
+        let mut context = Context {
+            paths: &self.layout.options.timestamp_paths,
+            now: self.now,
+            max_payload: self.layout.max_payload,
+            memory: &mut self.layout.memory,
+            budget: &mut self.budget,
         };
-        // Nothing to ask: then nothing comes after it either.
+        for (index, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
+            if let Some(list) = self.lists.get_mut(index) {
+                list.take(reply, &mut context);
+            }
+        }
+        let mut reads = Vec::new();
+        for (index, list) in self.lists.iter().enumerate() {
+            if let Some(read) = list.ask() {
+                self.asked.push(index);
+                reads.push(read);
+            }
+        }
         if reads.is_empty() {
             Step::Done(self.outcomes())
         } else {
@@ -193,104 +172,24 @@ impl Probe for CeleryProbe<'_> {
 }
 
 impl CeleryProbe<'_> {
-    fn ask(&self, read: impl Fn(Bytes) -> Read) -> Vec<Read> {
-        self.asked
-            .iter()
-            .filter_map(|index| self.lists.get(*index))
-            .map(|list| read(Bytes::clone(&list.key)))
-            .collect()
-    }
-
-    /// Hands each reply to the list it is about; `visit` says whether to go on with that list.
-    fn each(&mut self, replies: Vec<Reply>, mut visit: impl FnMut(&mut List, Reply) -> bool) {
-        let asked = std::mem::take(&mut self.asked);
-        for (index, reply) in asked.into_iter().zip(replies) {
-            let Some(list) = self.lists.get_mut(index) else {
-                continue;
-            };
-            if visit(list, reply) {
-                self.asked.push(index);
-            }
-        }
-    }
-
-    fn depths(&mut self, replies: Vec<Reply>) {
-        self.each(replies, |list, reply| {
-            list.len = reply.count();
-            list.len.as_ref().is_ok_and(|len| *len > 0)
-        });
-    }
-
-    /// A list element cannot be read in part and its size cannot be asked, so Redis's estimate of
-    /// the whole list decides whether the head may be fetched. The estimate is exact for a list of
-    /// few nodes; in a longer one a single large element can hide, which the connection then drops
-    /// as it comes in.
-    fn sizes(&mut self, replies: Vec<Reply>) {
-        let max = self.layout.max_payload;
-        self.each(replies, |list, reply| {
-            let len = list.len.as_ref().copied().unwrap_or(0).max(1);
-            let fits = match reply {
-                Reply::Int(bytes) => {
-                    let bytes = u64::try_from(bytes).unwrap_or(0);
-                    bytes <= max || (len > 1 && (bytes / len).saturating_mul(8) <= max)
-                }
-                // Drained meanwhile, or a server that cannot say (before Redis 4, or no right).
-                _ => true,
-            };
-            if !fits {
-                list.head = Head::Unknown(Reason::PayloadTooLarge);
-            }
-            fits
-        });
-    }
-
-    fn heads(&mut self, replies: Vec<Reply>) {
-        let (paths, now) = (&self.layout.options.timestamp_paths, self.now);
-        self.each(replies, |list, reply| match reply {
-            // A list without a last element is empty by now.
-            Reply::Nil => {
-                list.len = Ok(0);
-                list.head = Head::Empty;
-                false
-            }
-            other => list.take(other, paths, now),
-        });
-    }
-
-    fn behind(&mut self, replies: Vec<Reply>) {
-        let (paths, now) = (&self.layout.options.timestamp_paths, self.now);
-        self.each(replies, |list, reply| {
-            for message in reply.array().unwrap_or_default().into_iter().rev() {
-                if !list.take(message, paths, now) {
-                    return false;
-                }
-            }
-            // Every message of the list is due later: then none waits.
-            let all = list.len.as_ref().copied().unwrap_or(0);
-            list.head = if list.scheduled >= all {
-                Head::Empty
-            } else {
-                Head::Unknown(Reason::OnlyScheduledSeen)
-            };
-            false
-        });
-    }
-
-    fn outcomes(&self) -> Vec<Outcome> {
-        let steps = self.layout.options.priority_steps.as_slice();
+    fn outcomes(&mut self) -> Vec<Outcome> {
+        let steps = self.layout.options.priority_steps.clone();
+        let mut lists = std::mem::take(&mut self.lists).into_iter();
         self.queues
             .iter()
-            .zip(self.lists.chunks(steps.len().max(1)))
-            .map(|(queue, lists)| self.observe(queue, steps, lists))
+            .map(|queue| {
+                let own: Vec<List> = lists.by_ref().take(steps.len()).collect();
+                self.observe(queue, &steps, own)
+            })
             .collect()
     }
 
-    fn observe(&self, queue: &QueueRef, steps: &[u8], lists: &[List]) -> Outcome {
+    fn observe(&mut self, queue: &QueueRef, steps: &[u8], mut lists: Vec<List>) -> Outcome {
         let mut observation = Observation::new(System::Celery, Arc::clone(&queue.shown), UNSTAMPED);
         let held = self.layout.unacked.of(&queue.raw);
         let (mut ready, mut scheduled) = (0, 0);
         observation.next_due = held.and_then(|held| held.next_due);
-        for (step, list) in steps.iter().zip(lists) {
+        for (step, list) in steps.iter().zip(&lists) {
             let len = match &list.len {
                 Ok(len) => len.saturating_sub(list.scheduled),
                 Err(refusal) => return Outcome::Unreadable(refusal.clone()),
@@ -310,57 +209,40 @@ impl CeleryProbe<'_> {
             .iter()
             .map(|list| list.head)
             .fold(Head::Empty, Head::or_older);
+        if self.layout.memory.refused().is_some()
+            && observation.head == Head::Unknown(Reason::NoTimestamp)
+        {
+            observation.head = Head::Unknown(Reason::PositionsNotReadable);
+        }
+        observation.flow = self.flow(queue, &mut lists);
         Outcome::Observed(Box::new(observation))
     }
-}
 
-// === impl List ===
-
-impl List {
-    /// Takes the next message from the head on; whether the one behind it matters too.
-    fn take(&mut self, message: Reply, paths: &[Vec<String>], now: Timestamp) -> bool {
-        let message = match message {
-            Reply::Bytes(bytes) => Message::decode(&bytes),
-            Reply::Refused(Refusal {
-                kind: RefusalKind::TooLarge,
-                ..
-            }) => {
-                self.head = Head::Unknown(Reason::PayloadTooLarge);
-                return false;
-            }
-            _ => None,
-        };
-        let Some(message) = message else {
-            self.head = Head::Unknown(Reason::Undecodable);
-            return false;
-        };
-        match message.claimable(paths, now) {
-            Claimable::From(eta) => {
-                self.scheduled += 1;
-                self.next_due = Some(self.next_due.map_or(eta, |due| due.min(eta)));
-                // Until the one behind it has been seen.
-                self.head = Head::Unknown(Reason::OnlyScheduledSeen);
-                true
-            }
-            Claimable::Untimed => {
-                self.head = Head::Unknown(Reason::NoTimestamp);
-                false
-            }
-            Claimable::Since {
-                earliest,
-                latest,
-                is_redelivered,
-            } => {
-                self.head = Head::Since {
-                    earliest,
-                    latest,
-                    // What was put back lies at the head in no order.
-                    upper_is_hard: !is_redelivered,
-                    source: LatencySource::Message,
-                };
-                false
-            }
-        }
+    /// What the positions in the lists say, if they could be read in all of them.
+    fn flow(&mut self, queue: &QueueRef, lists: &mut [List]) -> Option<FlowSample> {
+        let sights = lists.iter_mut().map(|list| list.sight.take());
+        let sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        let is_quiet = sights
+            .iter()
+            .all(|sight| sight.ready == 0 && sight.arrivals.total == 0);
+        let lines = sights.iter().zip(lists.iter()).zip(0..=u8::MAX);
+        let lines = lines
+            // Of a queue that has always been empty, the line that a job would go to.
+            .filter(|(_, line)| !is_quiet || *line == 0)
+            .map(|((sight, list), line)| LineSample {
+                line,
+                ready: sight.ready,
+                arrivals: sight.arrivals,
+                started: None,
+                head: list.line_head(sight),
+            })
+            .collect();
+        let marks = sights.into_iter().map(|sight| sight.marks).collect();
+        self.layout.memory.put(&queue.raw, marks);
+        Some(FlowSample {
+            span: Span::default(),
+            lines,
+        })
     }
 }
 

@@ -59,7 +59,11 @@ impl Layout for RqLayout {
         self.survey.complaint.clone().into_iter().collect()
     }
 
-    fn probe<'a>(&'a self, queues: &'a [QueueRef], now: Timestamp) -> Box<dyn Probe + Send + 'a> {
+    fn probe<'a>(
+        &'a mut self,
+        queues: &'a [QueueRef],
+        now: Timestamp,
+    ) -> Box<dyn Probe + Send + 'a> {
         Box::new(RqProbe::new(self, queues, now))
     }
 }

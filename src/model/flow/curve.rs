@@ -227,27 +227,16 @@ impl WaitCurve {
         censored
     }
 
-    /// Arrivals have been lost sight of, so the numbers are only known to be too small: whatever is
-    /// here arrived after the message that was thought to be at the head, and by now.
+    /// Arrivals have been lost sight of: at least so many have come as were said, maybe more. Then
+    /// what is at the head has a higher number than is thought, and so came no earlier than is
+    /// thought; but it may have come as late as now.
     pub fn lose_sight(&mut self) {
-        let oldest = self.arrival(self.departed + 1).not_before;
-        let since = oldest.unwrap_or(f64::NEG_INFINITY);
-        self.knots.clear();
-        self.knots.push(Knot {
-            count: self.departed,
-            by: since,
-            not_before: since,
-        });
-        if self.arrived > self.departed {
-            self.knots.push(Knot {
-                count: self.arrived,
-                by: self.to,
-                not_before: self.from,
-            });
-        } else if let Some(only) = self.knots.last_mut() {
-            (only.by, only.not_before) = (self.to, self.from);
+        let (departed, to) = (self.departed, self.to);
+        for knot in &mut self.knots {
+            if knot.count > departed {
+                knot.by = to;
+            }
         }
-        self.knots.shrink_to_fit();
     }
 
     /// Messages were taken from elsewhere than the head: until all that are here now have left, only

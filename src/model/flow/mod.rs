@@ -6,17 +6,22 @@
 //! that started, totals and forecasts. Pure: no I/O, no clock. `docs/latency.md` explains it.
 
 mod curve;
+mod head;
+mod ledger;
 mod queue;
 mod rate;
 mod sample;
 mod statistics;
+mod view;
 mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
-pub use queue::{FlowBasis, FlowMemory, FlowTotals, FlowView, QueueFlow};
+pub use ledger::{Claim, Counts, Ledger};
+pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
 pub use statistics::FlowStatistics;
+pub use view::{FlowBasis, FlowTotals, FlowView};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The flow of one queue: a curve for each of its lines, and what they tell together.
 
-use super::curve::{Basis, Moved, Poll, WaitCurve};
+use super::curve::{Moved, Poll, WaitCurve};
+use super::head::{line_age, oldest};
+use super::ledger::{Claim, Counts};
 use super::rate::Rate;
-use super::sample::{FlowSample, HeadState, LineSample, Span};
+use super::sample::{FlowSample, LineSample, Span};
+use super::view::{FlowBasis, FlowTotals, FlowView};
 use super::waits::Waits;
-use crate::model::latency::{Age, Latency, LatencySource, Reason};
+use crate::model::latency::Latency;
 use crate::model::{Timestamp, Window};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,6 +29,8 @@ pub enum FlowMemory {
 #[derive(Debug)]
 pub struct QueueFlow {
     lines: Vec<Line>,
+    /// There was a poll before: a line that is not among `lines` was empty then.
+    was_seen: bool,
     totals: FlowTotals,
     waits: Option<Waits>,
     /// Departures a second while there is something to take.
@@ -41,114 +46,35 @@ struct Line {
     id: u8,
     epoch: u32,
     arrived: u64,
+    /// Arrivals a second, unseen ones included.
+    arrivals: Rate,
     started: Option<u64>,
     curve: WaitCurve,
 }
 
-/// Counted since the first poll.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FlowTotals {
-    pub enqueued: u64,
-    pub started: u64,
-    /// Left without having been handed out, where the broker tells the two apart.
-    pub removed: u64,
-    /// Came back to the head.
-    pub put_back: u64,
-    /// Started, but older than our first poll: not in the histogram.
-    pub censored: u64,
-    /// Whether messages may have come and gone between two polls, so that the others are lower
-    /// bounds.
-    pub may_have_missed: bool,
-}
-
-/// What the flow of a queue tells. Immutable and shared.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct FlowView {
-    pub totals: FlowTotals,
-    /// Absent until a job whose arrival was seen has started.
-    pub waits: Option<Waits>,
-    pub drain: Option<Duration>,
-    pub basis: FlowBasis,
-}
-
-/// What the latency of a queue rests on. Closed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FlowBasis {
-    #[default]
-    Empty,
-    /// The head carries its own time.
-    Timestamp,
-    /// Arrivals and departures seen, order kept: hard bounds.
-    Curve,
-    /// The head was there before our first poll: a lower bound.
-    Cold,
-    /// Jobs were put back at the head: a lower bound.
-    PutBack,
-    /// Jobs were taken out of order: a lower bound.
-    Unordered,
-    /// Nothing that tells it.
-    Unknown,
-}
-
-impl FlowBasis {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Timestamp => "timestamp",
-            Self::Curve => "curve",
-            Self::Cold => "cold",
-            Self::PutBack => "put_back",
-            Self::Unordered => "unordered",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Why there is no upper bound.
-    pub const fn without_max(self) -> Option<&'static str> {
-        match self {
-            Self::Empty | Self::Timestamp | Self::Curve => None,
-            Self::Cold => Some("the oldest job was there before tailback's first poll"),
-            Self::PutBack => {
-                Some("jobs were put back at the head, in an order that is not visible")
-            }
-            Self::Unordered => Some("jobs were taken out of the order of their arrival"),
-            Self::Unknown => Some("nothing tells how old the oldest job is"),
-        }
-    }
-}
-
-impl From<Basis> for FlowBasis {
-    fn from(basis: Basis) -> Self {
-        match basis {
-            Basis::Curve => Self::Curve,
-            Basis::Cold => Self::Cold,
-            Basis::PutBack => Self::PutBack,
-            Basis::Unordered => Self::Unordered,
-        }
-    }
-}
-
-/// The age of the head of one line.
+/// What holds for all queues of a broker at one poll.
 #[derive(Debug, Clone, Copy)]
-struct LineAge {
-    min: f64,
-    estimate: f64,
-    max: Option<f64>,
-    source: LatencySource,
-    basis: FlowBasis,
-    /// Why nothing is known of it, if so.
-    unknown: Option<Reason>,
+pub struct Settings<'a> {
+    /// Upper bounds of the buckets of waits.
+    pub buckets: &'a Arc<[f64]>,
+    /// How good the numbers are of lines that turned over.
+    pub counts: Counts,
 }
 
 // === impl FlowMemory ===
 
 impl FlowMemory {
     /// Takes the next poll of the queue. `window` is the same poll on the broker's clock.
-    pub fn apply(&mut self, sample: &FlowSample, window: Window, buckets: &Arc<[f64]>) -> Latency {
+    pub fn apply(
+        &mut self,
+        sample: &FlowSample,
+        window: Window,
+        settings: &Settings<'_>,
+    ) -> Latency {
         let is_empty = sample
             .lines
             .iter()
-            .all(|line| line.ready == 0 && line.arrivals.total == 0);
+            .all(|line| line.ready == 0 && line.arrivals.total + line.arrivals.unseen == 0);
         if is_empty && !matches!(self, Self::Active(_)) {
             *self = Self::Quiet(sample.span);
             return Latency::Empty;
@@ -161,9 +87,38 @@ impl FlowMemory {
             *self = Self::Active(Box::new(QueueFlow::new(sample, window, quiet)));
         }
         match self {
-            Self::Active(flow) => flow.apply(sample, window, buckets),
+            Self::Active(flow) => flow.apply(sample, window, settings),
             _ => Latency::Empty,
         }
+    }
+
+    /// What the lines of the queue claim of the arrivals that nobody has seen.
+    pub fn claims<'a>(&'a self, sample: &'a FlowSample) -> impl Iterator<Item = Claim> + 'a {
+        let known = match self {
+            Self::Active(flow) => flow.lines.as_slice(),
+            _ => &[],
+        };
+        let is_first_seen = matches!(self, Self::Unseen);
+        sample.lines.iter().map(move |line| {
+            let arrivals = line.arrivals;
+            let before = known.iter().find(|known| known.id == line.line);
+            let seen = match before {
+                _ if arrivals.is_first || !arrivals.is_pushed => 0,
+                Some(before) => arrivals.total.saturating_sub(before.arrived),
+                None if is_first_seen => 0,
+                None => arrivals.total,
+            };
+            let expected = before.map_or(0.0, |before| {
+                let secs = sample.span.to - before.curve.seen_at();
+                before.arrivals.per_second() * secs.max(0.0)
+            });
+            Claim {
+                seen,
+                may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
+                expected,
+                is_default: line.line == 0,
+            }
+        })
     }
 
     /// What is known now. All queues that have always been empty share one view.
@@ -182,19 +137,9 @@ impl FlowMemory {
 impl QueueFlow {
     /// A queue that has just shown its first jobs. `quiet`: it was empty then.
     fn new(sample: &FlowSample, window: Window, quiet: Option<Span>) -> Self {
-        let lines = quiet.map_or_else(Vec::new, |span| {
-            let line = |line: &LineSample| Line {
-                id: line.line,
-                epoch: line.arrivals.epoch,
-                arrived: 0,
-                // Like the arrivals: nothing had come, so nothing had gone.
-                started: line.started.map(|_| 0),
-                curve: WaitCurve::new(span.from, span.to, 0),
-            };
-            sample.lines.iter().map(line).collect()
-        });
         Self {
-            lines,
+            lines: Vec::new(),
+            was_seen: quiet.is_some(),
             totals: FlowTotals::default(),
             waits: None,
             departures: Rate::default(),
@@ -204,14 +149,14 @@ impl QueueFlow {
         }
     }
 
-    fn apply(&mut self, sample: &FlowSample, window: Window, buckets: &Arc<[f64]>) -> Latency {
+    fn apply(&mut self, sample: &FlowSample, window: Window, settings: &Settings<'_>) -> Latency {
         let span = sample.span;
         self.watch_clocks(span, window);
         let had_jobs = self.lines.iter().any(|line| line.curve.ready() > 0);
         let started_before = self.totals.started;
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
-            self.follow(each, span, buckets);
+            self.follow(each, span, settings);
             if let Some(line) = self.lines.iter().find(|line| line.id == each.line)
                 && let Some(head) = line_age(&line.curve, each, window)
             {
@@ -225,7 +170,7 @@ impl QueueFlow {
             let secs = span.to - self.span.to;
             self.departures.add(span.to, secs, departed as f64);
         }
-        self.span = span;
+        (self.span, self.was_seen) = (span, true);
         self.broker_time = window.to;
         let (latency, basis) = oldest(&heads, window);
         self.basis = basis;
@@ -240,25 +185,52 @@ impl QueueFlow {
         let doubt = window.to.as_secs_f64() - window.from.as_secs_f64();
         if !self.lines.is_empty() && theirs - ours > CLOCK_JUMP_SECS + doubt.max(0.0) {
             self.lines.clear();
+            self.was_seen = false;
         }
     }
 
     /// Brings one line up to date.
-    fn follow(&mut self, sample: &LineSample, span: Span, buckets: &Arc<[f64]>) {
+    fn follow(&mut self, sample: &LineSample, span: Span, settings: &Settings<'_>) {
         let arrivals = sample.arrivals;
-        let known = self.lines.iter_mut().find(|line| line.id == sample.line);
-        let Some(line) = known.filter(|_| !arrivals.is_first) else {
-            self.lines.retain(|line| line.id != sample.line);
-            self.lines.push(Line {
+        let known = self.lines.iter().position(|line| line.id == sample.line);
+        let index = known.unwrap_or(self.lines.len());
+        if known.is_none() || arrivals.is_first {
+            // What is there at the first sight of a line was there before us.
+            let is_new = arrivals.is_first || !self.was_seen;
+            let (seen_at, ready, arrived) = match is_new {
+                true => (span, sample.ready, arrivals.total),
+                false => (self.span, 0, 0),
+            };
+            let line = Line {
                 id: sample.line,
                 epoch: arrivals.epoch,
-                arrived: arrivals.total,
-                started: sample.started,
-                curve: WaitCurve::new(span.from, span.to, sample.ready),
-            });
+                arrived,
+                arrivals: Rate::default(),
+                // Where nothing had come, nothing had gone.
+                started: if is_new {
+                    sample.started
+                } else {
+                    sample.started.map(|_| 0)
+                },
+                curve: WaitCurve::new(seen_at.from, seen_at.to, ready),
+            };
+            match self.lines.get_mut(index) {
+                Some(known) => *known = line,
+                None => self.lines.push(line),
+            }
+            if is_new {
+                return;
+            }
+        }
+        let Some(line) = self.lines.get_mut(index) else {
             return;
         };
-        let arrived = arrivals.total.saturating_sub(line.arrived);
+        let arrived = arrivals
+            .total
+            .saturating_sub(line.arrived)
+            .saturating_add(arrivals.unseen);
+        let secs = span.to - line.curve.seen_at();
+        line.arrivals.add(span.to, secs, arrived as f64);
         // A total that has fallen is a restart: what it shows has happened since.
         let started = sample.started.map(|now| match line.started {
             Some(before) if before <= now => now - before,
@@ -279,7 +251,7 @@ impl QueueFlow {
             censored,
         } = line.curve.update(poll, |segment| {
             waits
-                .get_or_insert_with(|| Waits::new(Arc::clone(buckets)))
+                .get_or_insert_with(|| Waits::new(Arc::clone(settings.buckets)))
                 .add(&segment);
         });
         let lost = arrivals.epoch != line.epoch;
@@ -296,7 +268,13 @@ impl QueueFlow {
         totals.removed = totals.removed.saturating_add(removed);
         totals.put_back = totals.put_back.saturating_add(put_back);
         totals.censored = totals.censored.saturating_add(censored);
-        totals.may_have_missed |= lost || arrivals.turned_over;
+        if lost || arrivals.turned_over {
+            totals.counts = totals.counts.max(if lost {
+                Counts::LowerBound
+            } else {
+                settings.counts
+            });
+        }
     }
 
     fn view(&self) -> FlowView {
@@ -315,86 +293,4 @@ impl QueueFlow {
             basis: self.basis,
         }
     }
-}
-
-fn line_age(curve: &WaitCurve, sample: &LineSample, window: Window) -> Option<LineAge> {
-    let head = sample.head;
-    match head.state {
-        _ if sample.ready == 0 => None,
-        HeadState::AllDueLater => None,
-        HeadState::Unknown(reason) => Some(LineAge {
-            min: 0.0,
-            estimate: 0.0,
-            max: None,
-            source: LatencySource::None,
-            basis: FlowBasis::Unknown,
-            unknown: Some(reason),
-        }),
-        HeadState::Stamped {
-            earliest,
-            latest,
-            upper_is_hard,
-            source,
-        } => {
-            let at = crate::model::Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            };
-            let Latency::Known { age, .. } = Latency::from_head(at, window) else {
-                return None;
-            };
-            Some(LineAge {
-                min: age.min.as_secs_f64(),
-                estimate: age.estimate.as_secs_f64(),
-                max: age.max.map(|max| max.as_secs_f64()),
-                source,
-                basis: FlowBasis::Timestamp,
-                unknown: None,
-            })
-        }
-        HeadState::Waiting => curve.head(head.skip, head.put_back).map(|age| LineAge {
-            min: age.min,
-            estimate: age.estimate,
-            max: age.max,
-            source: LatencySource::Flow,
-            basis: age.basis.into(),
-            unknown: None,
-        }),
-    }
-}
-
-/// The oldest of the heads: each bound is the largest, and where one has no upper bound there is
-/// none; then the basis tells which was to blame.
-fn oldest(heads: &[LineAge], window: Window) -> (Latency, FlowBasis) {
-    let Some(first) = heads.iter().find(|head| head.unknown.is_none()) else {
-        return match heads.first().and_then(|head| head.unknown) {
-            None => (Latency::Empty, FlowBasis::Empty),
-            Some(reason) => (Latency::Unknown(reason), FlowBasis::Unknown),
-        };
-    };
-    let mut all = *first;
-    for head in heads {
-        if head.estimate > all.estimate {
-            (all.source, all.basis, all.estimate) = (head.source, head.basis, head.estimate);
-        }
-        all.min = all.min.max(head.min);
-        all.max = all.max.zip(head.max).map(|(a, b)| a.max(b));
-    }
-    if let Some(unbounded) = heads.iter().find(|head| head.max.is_none()) {
-        all.basis = unbounded.basis;
-    }
-    let secs = |secs: f64| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or_default();
-    let estimate = secs(all.estimate.max(all.min));
-    let latency = Latency::Known {
-        age: Age {
-            estimate,
-            min: secs(all.min),
-            max: all.max.map(|max| secs(max).max(estimate)),
-        },
-        since: window.to.minus(estimate),
-        source: all.source,
-    };
-    (latency, all.basis)
 }

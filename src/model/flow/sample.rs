@@ -44,6 +44,10 @@ pub struct Arrivals {
     pub is_first: bool,
     /// Everything that waited at the poll before has left: more may have come and gone unseen.
     pub turned_over: bool,
+    /// Arrivals are counted among the broker's pushes.
+    pub is_pushed: bool,
+    /// Arrivals that no poll has seen, as the count of pushes tells. Set by the fold.
+    pub unseen: u64,
     /// Messages were seen to be taken from elsewhere than the head.
     pub out_of_order: bool,
 }

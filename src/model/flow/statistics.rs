@@ -1,11 +1,10 @@
 //! Flow that comes from statistics which the broker keeps, and not from a look at the queue itself:
 //! several samples may come at once, and the latest of them is older than the poll.
 
-use super::queue::FlowMemory;
+use super::queue::{FlowMemory, Settings};
 use super::sample::{FlowSample, Span};
 use crate::model::latency::{Age, Latency, LatencySource};
 use crate::model::{Timestamp, Window};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What goes with the latest sample of an observation.
@@ -29,12 +28,12 @@ impl FlowStatistics {
         latest: &FlowSample,
         window: Window,
         ready: Option<u64>,
-        buckets: &Arc<[f64]>,
+        settings: &Settings<'_>,
     ) -> Latency {
         for sample in &self.earlier {
-            memory.apply(sample, sample.span.on_brokers_clock(), buckets);
+            memory.apply(sample, sample.span.on_brokers_clock(), settings);
         }
-        let latency = memory.apply(latest, window, buckets);
+        let latency = memory.apply(latest, window, settings);
         if *self == Self::default() {
             return latency;
         }

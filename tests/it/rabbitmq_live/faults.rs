@@ -1,6 +1,41 @@
 //! Rights, outages, TLS, nodes that do not answer.
 
 use super::*;
+use crate::support::tailback::Tailback;
+
+#[test]
+fn no_password_is_logged_at_any_level() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    rabbit.declare(&vhost, "jobs", &json!({}));
+    rabbit.user("quiet", "hunter2", "monitoring");
+    rabbit.permit("quiet", &vhost, ("^$", "^$", "^$"));
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("tailback.toml");
+    let config = format!(
+        "[brokers.r.rabbitmq]\nurl = {:?}\n{}\ndeclare = [\"jobs\"]\n",
+        rabbit.url_as("quiet:hunter2", &vhost),
+        management_of(rabbit),
+    );
+    std::fs::write(&file, config).unwrap();
+    let tailback = Tailback::start_with(
+        &["--config", file.to_str().unwrap()],
+        &[("TAILBACK_LOG", "trace,lapin=trace")],
+    );
+    // Only then the trace has an AMQP login in it.
+    tailback.wait_until("AMQP is used", SETTLED, |metrics| {
+        let declares = [("command", "queue_declare_passive")];
+        metrics
+            .get("tailback_broker_commands_total", &declares)
+            .is_some_and(|declares| declares > 0.0)
+    });
+    let logs = tailback.logs();
+    // lapin writes the login as the numbers of its bytes, the management API's is in Base64.
+    let bytes: Vec<String> = "hunter2".bytes().map(|byte| byte.to_string()).collect();
+    for form in ["hunter2", &bytes.join(", "), "cXVpZXQ6aHVudGVyMg"] {
+        assert!(!logs.contains(form), "{form} in {logs}");
+    }
+}
 
 #[test]
 fn a_missing_right_is_named() {

@@ -246,6 +246,8 @@ impl QueueFlow {
                     epoch: self.epoch,
                     is_first: std::mem::take(&mut self.is_first),
                     turned_over: false,
+                    is_pushed: false,
+                    unseen: 0,
                     out_of_order: false,
                 },
                 started: Some(self.started),

@@ -4,7 +4,7 @@
 use super::*;
 use crate::layout::rabbitmq::Kind;
 use crate::layout::rabbitmq::row::Stats;
-use crate::model::flow::{DEFAULT_BUCKETS, FlowMemory, FlowView};
+use crate::model::flow::{Counts, DEFAULT_BUCKETS, FlowMemory, FlowView, Settings};
 use crate::model::{Head, Latency};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -138,6 +138,10 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
     flows.set_single_node(single);
     let layout = crate::layout::rabbitmq::bind(&crate::layout::rabbitmq::tests::config());
     let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    let settings = Settings {
+        buckets: &buckets,
+        counts: Counts::Exact,
+    };
     let mut seen = Vec::new();
     for poll in 0..polls {
         // Of ours and the broker's clock, and of how long it takes to ask.
@@ -170,7 +174,7 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
             sample,
             sample.span.on_brokers_clock(),
             observation.jobs.ready,
-            &buckets,
+            &settings,
         );
         seen.push(Seen {
             now: now + 0.02,
@@ -331,6 +335,7 @@ proptest! {
     ) {
         let mut flows = Flows::default();
         let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    let settings = Settings { buckets: &buckets, counts: Counts::Exact };
         let mut ours = 0.0;
         for ((ready, totals, unacknowledged), pause, with_history, skew) in polls {
             ours += pause;
@@ -362,7 +367,7 @@ proptest! {
             flows.follow(&mut rows, &all, Asked { from: ours, to: ours });
             if let Some(flow) = &rows["q"].flow {
                 let window = flow.latest.span.on_brokers_clock();
-                let latency = flow.statistics.fold(&mut memory, &flow.latest, window, ready, &buckets);
+                let latency = flow.statistics.fold(&mut memory, &flow.latest, window, ready, &settings);
                 if let Latency::Known { age, .. } = latency {
                     prop_assert!(age.min <= age.estimate);
                     prop_assert!(age.max.is_none_or(|max| age.estimate <= max), "{:?}", age);
@@ -381,6 +386,10 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
     let mut flows = Flows::default();
     flows.set_single_node(true);
     let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    let settings = Settings {
+        buckets: &buckets,
+        counts: Counts::Exact,
+    };
     let mut seen = Vec::new();
     for poll in 0..40 {
         let now = EPOCH + f64::from(poll) * 5.0 + 3.0;
@@ -405,7 +414,7 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
             seen.push((
                 now - EPOCH,
                 flow.statistics
-                    .fold(&mut memory, &flow.latest, window, ready, &buckets),
+                    .fold(&mut memory, &flow.latest, window, ready, &settings),
             ));
         }
     }

@@ -1,0 +1,185 @@
+//! What is remembered of lists between two polls.
+
+use super::REACH;
+use crate::layout::redis::{Bytes, Refusal, RefusalKind};
+use crate::model::flow::Arrivals;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// The lists of all queues of one layout. A queue whose lists have always been empty costs one entry
+/// of 40 bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    queues: HashMap<Bytes, Box<[ListMarks]>>,
+    /// Transactions are not allowed to us.
+    pub(super) loose: bool,
+    /// Searching is not possible: too old a server, or a right is missing.
+    refused: Option<Refused>,
+    epoch: u32,
+    polls: u32,
+}
+
+#[derive(Debug)]
+struct Refused {
+    by: Refusal,
+    at_poll: u32,
+}
+
+/// After so many polls what was refused is tried again, and forgotten queues are dropped.
+const HOUSEKEEPING: u32 = 256;
+
+/// One list as of the last poll.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ListMarks {
+    pub(super) is_known: bool,
+    /// Elements that have arrived, counted from an arbitrary start.
+    pub(super) total: i64,
+    pub(super) ready: u64,
+    pub(super) epoch: u32,
+    /// The size of the element last seen at the head.
+    pub(super) head_size: Option<u32>,
+    /// Polls for which elements too large to be remembered are not fetched.
+    pub(super) pause: u8,
+    pub(super) held: Option<Box<Held>>,
+}
+
+/// What is remembered of a list that has elements.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    pub(super) tail: Option<Marker>,
+    pub(super) near: Option<Marker>,
+    pub(super) far: Option<Marker>,
+    /// A fingerprint of the element at the head.
+    pub(super) head: Option<u64>,
+    /// The most that have left between two polls, fading.
+    pub(super) pace: f64,
+}
+
+/// A remembered element and its number among the arrivals.
+#[derive(Debug, Clone)]
+pub(super) struct Marker {
+    pub(super) element: Bytes,
+    pub(super) number: i64,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// Begins the next poll of all queues.
+    pub(crate) fn begin(&mut self) {
+        self.polls = self.polls.wrapping_add(1);
+        if self.polls.is_multiple_of(HOUSEKEEPING) {
+            // Only we still hold the name: the queue is no longer polled.
+            self.queues.retain(|queue, _| Arc::strong_count(queue) > 1);
+        }
+        if self
+            .refused
+            .as_ref()
+            .is_some_and(|refused| self.polls.wrapping_sub(refused.at_poll) >= HOUSEKEEPING)
+        {
+            self.refused = None;
+        }
+    }
+
+    /// Why positions cannot be told, if so.
+    pub(crate) fn refused(&self) -> Option<&Refusal> {
+        self.refused.as_ref().map(|refused| &refused.by)
+    }
+
+    pub(crate) fn refuse(&mut self, by: Refusal) {
+        // A key of the wrong type or too large an element is that list's own affair.
+        if matches!(by.kind, RefusalKind::NotPermitted | RefusalKind::Other) {
+            let at_poll = self.polls;
+            self.refused = Some(Refused { by, at_poll });
+        }
+    }
+
+    pub(crate) fn loosen(&mut self) {
+        self.loose = true;
+    }
+
+    /// The `line`-th list of a queue.
+    pub(crate) fn get(&self, queue: &Bytes, line: usize) -> ListMarks {
+        match self.queues.get(queue) {
+            None => ListMarks::default(),
+            Some(lines) => lines.get(line).cloned().unwrap_or(ListMarks {
+                is_known: true,
+                ..ListMarks::default()
+            }),
+        }
+    }
+
+    /// Keeps what the next poll needs to know of the lists of a queue.
+    pub(crate) fn put(&mut self, queue: &Bytes, lines: Vec<ListMarks>) {
+        let is_quiet = lines
+            .iter()
+            .all(|marks| marks.total == 0 && marks.epoch == 0);
+        let lines = if is_quiet {
+            Box::default()
+        } else {
+            lines.into_boxed_slice()
+        };
+        // The name is held by its present owner, so that housekeeping sees who still polls it.
+        let is_same = |held: &Bytes| Arc::ptr_eq(held, queue);
+        match self.queues.get_key_value(queue) {
+            Some((held, old)) if is_same(held) && old.is_empty() && lines.is_empty() => return,
+            Some((held, _)) if !is_same(held) => drop(self.queues.remove(queue)),
+            _ => {}
+        }
+        self.queues.insert(Bytes::clone(queue), lines);
+    }
+
+    /// A number that no list has had.
+    pub(super) fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.wrapping_add(1).max(1);
+        self.epoch
+    }
+}
+
+// === impl ListMarks ===
+
+impl ListMarks {
+    /// Where to take the markers near the head, counted from it.
+    pub(super) fn probes(&self, ready: u64) -> (Option<u64>, Option<u64>) {
+        let pace = self.held.as_ref().map_or(0.0, |held| held.pace);
+        let last = ready.saturating_sub(1);
+        let far = last.min(REACH - 64);
+        let near = far.min((1.5 * pace).ceil() as u64 + 8);
+        // The last one is the tail, which is remembered anyway.
+        let distinct = |at: u64| (at < last).then_some(at);
+        (distinct(near), distinct(far).filter(|far| *far > near))
+    }
+
+    pub(super) fn departed(&self) -> i64 {
+        self.total - signed(self.ready)
+    }
+
+    pub(crate) fn arrivals(
+        &self,
+        is_first: bool,
+        turned_over: bool,
+        out_of_order: bool,
+    ) -> Arrivals {
+        Arrivals {
+            total: u64::try_from(self.total).unwrap_or(0),
+            epoch: self.epoch,
+            is_first,
+            turned_over,
+            is_pushed: true,
+            unseen: 0,
+            out_of_order,
+        }
+    }
+}
+
+pub(super) fn fingerprint(element: &[u8]) -> u64 {
+    // Its keys are fixed, and it only has to tell one head from the next.
+    let mut hasher = DefaultHasher::new();
+    element.hash(&mut hasher);
+    hasher.finish()
+}
+
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count.min(1 << 52)).unwrap_or(0)
+}

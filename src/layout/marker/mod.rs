@@ -1,0 +1,28 @@
+//! How many elements have been pushed to a Redis list since the last poll, found out with a few
+//! reads of bounded cost and no trace.
+//!
+//! A list that is pushed at its tail and popped at its head shifts by one place with every element.
+//! So one element remembered from the last poll and found again tells the arrivals in between: those
+//! that lie between it and the tail. Three are remembered, at the tail and at two places near the
+//! head, since each may be gone or out of the reach of a bounded search; what they say is compared,
+//! so that other uses of the list (taking from the wrong end, removing in the middle, putting back,
+//! going round) are noticed.
+//!
+//! All reads of one list are one transaction of at most nine commands: positions mean nothing
+//! without the length of the same instant.
+
+mod memory;
+mod resolve;
+mod watch;
+
+pub(crate) use memory::{ListMarks, Memory};
+pub(crate) use watch::{Next, Sight, Watch};
+
+#[cfg(test)]
+mod tests;
+
+/// How many elements a search looks at, at most: about half a millisecond of the server's time.
+const REACH: u64 = 2048;
+
+/// Elements larger than this are not remembered, nor sent to be searched for.
+pub(crate) const MAX_MARKER: u32 = 16 * 1024;

@@ -1,0 +1,264 @@
+//! Polls a played scenario with the real layout and the real model, and scores what they say.
+
+use super::list::{Lists, Message};
+use super::random::Random;
+use super::truth::{self, Scenario, What};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tailback::config::{Config, Endpoint, Environment};
+use tailback::layout::LAYOUTS;
+use tailback::layout::redis::{Layout, Outcome, QueueRef, Step};
+use tailback::model::flow::{Claim, Counts, FlowMemory, Ledger, Settings, Span};
+use tailback::model::{FlowView, Latency, System, Timestamp, Window};
+
+const KEYS: [&[u8]; 4] = [b"q", b"q\x06\x163", b"q\x06\x166", b"q\x06\x169"];
+
+/// Absolute and relative errors of one method.
+#[derive(Debug, Default)]
+pub struct Score {
+    absolute: Vec<f64>,
+    relative: Vec<f64>,
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Run {
+    pub head: Score,
+    pub little: Score,
+    pub depth: Score,
+    pub first_seen: Score,
+    pub scored: usize,
+    pub inside: usize,
+    pub without_max: usize,
+    pub true_waits: Vec<f64>,
+    pub view: Arc<FlowView>,
+    pub polls: u64,
+    pub lists: Lists,
+    /// Waiting at the end.
+    pub left: u64,
+}
+
+impl Score {
+    fn add(&mut self, truth: f64, estimate: f64) {
+        self.absolute.push((estimate - truth).abs());
+        if truth > 1.0 {
+            self.relative.push((estimate - truth).abs() / truth);
+        }
+    }
+
+    pub fn absolute(&mut self, share: f64) -> f64 {
+        quantile(&mut self.absolute, share)
+    }
+
+    pub fn relative(&mut self, share: f64) -> f64 {
+        quantile(&mut self.relative, share)
+    }
+}
+
+pub fn quantile(of: &mut [f64], share: f64) -> f64 {
+    of.sort_by(f64::total_cmp);
+    let at = ((of.len() as f64 * share) as usize).min(of.len().saturating_sub(1));
+    of.get(at).copied().unwrap_or(0.0)
+}
+
+/// Bounds 1 % apart, so that quantiles can be read off the histogram.
+fn fine_buckets() -> Arc<[f64]> {
+    (0..1400).map(|step| 0.01 * 1.01_f64.powi(step)).collect()
+}
+
+/// A quantile of the waits that the model has counted.
+pub fn estimated(view: &FlowView, share: f64) -> f64 {
+    let Some(waits) = &view.waits else { return 0.0 };
+    let rank = waits.count() as f64 * share;
+    waits
+        .buckets()
+        .find(|(_, within)| *within as f64 > rank)
+        .map_or(f64::INFINITY, |(bound, _)| bound)
+}
+
+fn celery() -> Box<dyn Layout> {
+    let text = "[brokers.main.redis]\nurl = 'redis://localhost'\n";
+    let config = Config::from_toml(text, "c.toml", &Environment::default()).unwrap();
+    let Endpoint::Redis(redis) = &config.brokers[0].endpoint else {
+        panic!("a Redis");
+    };
+    let row = LAYOUTS.iter().find(|row| row.system == System::Celery);
+    row.unwrap().redis.unwrap()(redis, 1 << 20)
+}
+
+fn broker_time(at: f64) -> Timestamp {
+    Timestamp::from_micros(1_795_410_000_000_000 + (at * 1e6) as i64)
+}
+
+/// Plays `scenario` and polls it every `interval` seconds from `start` on. `told`: the broker tells
+/// how many pushes there were.
+pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
+    let mut random = Random::new(7);
+    let events = truth::play(scenario, &mut random);
+    let processes: usize = scenario.nodes.iter().map(|node| node.processes).sum();
+    let mean = (0..1000)
+        .map(|_| (scenario.service)(&mut random))
+        .sum::<f64>()
+        / 1000.0;
+    let queue = QueueRef {
+        raw: b"q".as_slice().into(),
+        shown: "q".into(),
+    };
+    let queues = [queue];
+    let (mut layout, mut memory) = (celery(), (FlowMemory::default(), Ledger::default()));
+    let mut pushes = 0;
+    let buckets = fine_buckets();
+    let mut out = Run {
+        lists: Lists::new(&KEYS),
+        ..Run::default()
+    };
+    let (mut back, mut seen): (HashSet<usize>, Vec<f64>) = Default::default();
+    let (mut next, mut at, mut taken) = (0, start, 0u64);
+    let (mut taken_before, mut pace) = (0u64, (0.0, 0.0));
+    while at < scenario.secs {
+        while let Some(event) = events.get(next).filter(|event| event.at <= at) {
+            let list = out.lists.level(event.level);
+            let id = event.message;
+            match event.what {
+                What::Arrives => {
+                    pushes += 1;
+                    list.push_front(Message {
+                        id,
+                        redelivered: false,
+                    });
+                }
+                What::IsPutBack => {
+                    back.insert(id);
+                    list.push_back(Message {
+                        id,
+                        redelivered: true,
+                    });
+                }
+                What::IsTaken => {
+                    assert_eq!(list.pop_back().map(|message| message.id), Some(id));
+                    taken += 1;
+                    if event.at > start {
+                        out.true_waits.push(event.at - scenario.arrivals[id].0);
+                    }
+                }
+                What::Purge => list.clear(),
+            }
+            next += 1;
+        }
+        let told = told.then_some(pushes);
+        let latency = poll(
+            &mut *layout,
+            &mut memory,
+            &mut out.lists,
+            &queues,
+            at,
+            &buckets,
+            told,
+        );
+        out.polls += 1;
+        let oldest = out.lists.heads().map(|head| head.id).min();
+        out.left = (0..4)
+            .map(|level| out.lists.level(level).len() as u64)
+            .sum();
+        let decay = 0.5_f64.powf(interval / 60.0);
+        pace = (
+            pace.0 * decay + (taken - taken_before) as f64,
+            pace.1 * decay + interval,
+        );
+        taken_before = taken;
+        if let Some(oldest) = oldest {
+            let since = out
+                .lists
+                .heads()
+                .map(|head| scenario.arrivals[head.id].0)
+                .fold(f64::INFINITY, f64::min);
+            let truth = at - since;
+            let Latency::Known { age, .. } = latency else {
+                panic!("{} at {at}: {latency:?}", scenario.name);
+            };
+            let (min, max) = (age.min.as_secs_f64(), age.max.map(|max| max.as_secs_f64()));
+            out.scored += 1;
+            out.without_max += usize::from(max.is_none());
+            let is_inside = min - 1e-5 <= truth && max.is_none_or(|max| truth <= max + 1e-5);
+            out.inside += usize::from(is_inside);
+            if !is_inside && std::env::var_os("FLOW_SIM_VERBOSE").is_some() {
+                eprintln!(
+                    "{} {at}: {min} {truth} {max:?} {:?}",
+                    scenario.name,
+                    memory.0.view().map(|v| v.basis)
+                );
+            }
+            out.head.add(truth, age.estimate.as_secs_f64());
+            seen.resize(seen.len().max(oldest + 1), f64::NAN);
+            if seen[oldest].is_nan() {
+                seen[oldest] = at;
+            }
+            let ready = out.left as f64;
+            out.little.add(
+                truth,
+                if pace.0 > 0.0 {
+                    ready * pace.1 / pace.0
+                } else {
+                    0.0
+                },
+            );
+            out.depth.add(truth, ready * mean / processes as f64);
+            out.first_seen.add(truth, at - seen[oldest]);
+        } else {
+            assert_eq!(latency, Latency::Empty, "{} at {at}", scenario.name);
+        }
+        at += interval;
+    }
+    out.view = memory.0.view().unwrap_or_default();
+    out
+}
+
+fn poll(
+    layout: &mut dyn Layout,
+    (memory, ledger): &mut (FlowMemory, Ledger),
+    lists: &mut Lists,
+    queues: &[QueueRef],
+    at: f64,
+    buckets: &Arc<[f64]>,
+    pushes: Option<u64>,
+) -> Latency {
+    let now = broker_time(at);
+    let mut replies = Vec::new();
+    for round in 0.. {
+        let reads = layout.overview(round, replies, now);
+        if reads.is_empty() {
+            break;
+        }
+        replies = reads.iter().map(|read| lists.answer(read)).collect();
+    }
+    let mut probe = layout.probe(queues, now);
+    let mut replies = Vec::new();
+    loop {
+        match probe.step(replies) {
+            Step::Read(reads) => {
+                replies = reads.iter().map(|read| lists.answer(read)).collect();
+            }
+            Step::Done(mut outcomes) => {
+                let Some(Outcome::Observed(observation)) = outcomes.pop() else {
+                    panic!("readable");
+                };
+                let mut sample = observation.flow.unwrap();
+                sample.span = Span { from: at, to: at };
+                let claims: Vec<Claim> = memory.claims(&sample).collect();
+                let settled = ledger.settle(pushes, &claims);
+                let counts = settled
+                    .as_ref()
+                    .map_or(Counts::LowerBound, |(_, counts)| *counts);
+                for (line, share) in sample
+                    .lines
+                    .iter_mut()
+                    .zip(settled.into_iter().flat_map(|(shares, _)| shares))
+                {
+                    line.arrivals.unseen = share;
+                }
+                let settings = Settings { buckets, counts };
+                return memory.apply(&sample, Window { from: now, to: now }, &settings);
+            }
+        }
+    }
+}
