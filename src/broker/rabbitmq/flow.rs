@@ -17,6 +17,9 @@ impl RabbitMqSource {
         rows: &mut BTreeMap<String, QueueRow>,
         (asked, answered): (Instant, Instant),
     ) -> Result<(), BrokerError> {
+        if !self.counts_messages {
+            return Ok(());
+        }
         let secs = |at: Instant| at.saturating_duration_since(self.started).as_secs_f64();
         let list = Asked {
             from: secs(asked),

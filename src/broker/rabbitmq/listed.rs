@@ -32,6 +32,7 @@ impl RabbitMqSource {
             )
         })?;
         self.version = overview.version;
+        self.counts_messages = overview.counts_messages;
         for state in &mut self.states {
             state.flows.set_single_node(overview.is_single_node);
         }

@@ -31,6 +31,9 @@ pub(super) struct Overview {
     pub(super) version: Option<Arc<str>>,
     /// Whether the cluster is known to be a single node.
     pub(super) is_single_node: bool,
+    /// Whether messages are counted (`rates_mode` is not `none`): if not, totals of zero mean
+    /// nothing.
+    pub(super) counts_messages: bool,
 }
 
 /// The queues of one vhost, by name.
@@ -66,7 +69,7 @@ impl Management {
     /// `None` if there is no management API at this address.
     pub(super) async fn overview(&mut self) -> Result<Option<Overview>, BrokerError> {
         let path = "/api/overview?columns=rabbitmq_version,management_version,disable_stats,\
-            listeners.node";
+            rates_mode,listeners.node";
         let answer = self.client.get("http_overview", path).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -96,6 +99,8 @@ impl Management {
         Ok(Some(Overview {
             version: version.map(Arc::from),
             is_single_node: nodes.len() == 1,
+            counts_messages: overview.get("rates_mode").and_then(Value::as_str) != Some("none")
+                && !self.without_statistics,
         }))
     }
 

@@ -19,6 +19,13 @@
 //! An observation's window therefore starts [`round::STATISTICS_AGE`] before the request, unless
 //! all that its latency rests on was read through AMQP.
 //!
+//! # Waits without timestamps
+//!
+//! They follow from the counters and their history (`layout::rabbitmq::flow`), which is asked for
+//! of single queues: of those whose counters have moved since the last poll (0.5 ms of the broker's
+//! processor and 1 to 2 kB each, at most 200 a poll), and once, as far back as it goes, of those
+//! that hold messages when they are first seen (14 kB each, at most 30 a poll).
+//!
 //! # Without the management API
 //!
 //! Where it was never reached (refused, 404), is switched off in the configuration, or has been
@@ -74,6 +81,8 @@ pub struct RabbitMqSource {
     literals: Vec<String>,
     discovery_interval: Duration,
     version: Option<Arc<str>>,
+    /// Whether the broker counts messages.
+    counts_messages: bool,
     /// How long a poll may spend on asking for the pasts of queues.
     history_time: Duration,
     /// What times are counted from.
@@ -161,6 +170,7 @@ impl RabbitMqSource {
             literals: naming::literals(named),
             discovery_interval: broker.poll.discovery_interval,
             version: None,
+            counts_messages: false,
             history_time: timeout / 4,
             started: clock::now().mono,
             discovered: false,
