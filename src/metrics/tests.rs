@@ -132,7 +132,7 @@ fn world(observations: Vec<Observation>) -> (Snapshot, Now) {
             version: Some("7.0.15".into()),
             observations,
             dropped: BTreeMap::from([(DropReason::Limit, 4)]),
-            faults: Vec::new(),
+            ..PollSuccess::default()
         }),
     ));
     let mut bad = state("rabbit", BrokerKind::RabbitMq);

@@ -221,7 +221,7 @@ impl Head {
 }
 
 /// Raw totals. Each belongs to the broker or job system and may restart from zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Counters {
     pub enqueued: Option<u64>,
     pub started: Option<u64>,
