@@ -5,6 +5,7 @@ use super::Timestamp;
 use super::flow::FlowSample;
 use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The job system whose layout a queue has. The `system` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,8 @@ pub struct Observation {
     pub queue: Arc<str>,
     /// When the broker was asked and had answered, on the broker's clock.
     pub window: Window,
+    /// How often the queue is read, where that is less often than its broker is polled.
+    pub interval: Option<Duration>,
     pub jobs: Jobs,
     /// Ready jobs by priority level, where the system has levels.
     pub priorities: Vec<(u8, u64)>,
@@ -62,6 +65,7 @@ impl Observation {
             system,
             queue,
             window,
+            interval: None,
             jobs: Jobs::default(),
             priorities: Vec::new(),
             head: Head::Unknown(Reason::NoTimestamp),

@@ -228,7 +228,7 @@ impl QueueMemory {
             system: observation.system,
             queue: observation.queue,
             observed,
-            interval,
+            interval: observation.interval.unwrap_or_default().max(interval),
             jobs: observation.jobs,
             priorities: observation.priorities,
             latency,

@@ -1,7 +1,7 @@
 //! The layouts bound to one Redis and the queues known of each. No I/O.
 
 use super::price::Prices;
-use super::schedule::Pace;
+use super::schedule::{Activity, Pace};
 use crate::config::{Broker, Layouts, QueueFilter};
 use crate::layout::redis::{Bytes, Layout, QueueRef};
 use crate::layout::{self, name};
@@ -37,6 +37,8 @@ struct Known {
 pub(super) struct Sighting {
     pub(super) layout: usize,
     pub(super) raw: Bytes,
+    /// Which observation it belongs to.
+    pub(super) observation: Option<usize>,
     /// A queue with jobs in it is alive, whether or not a registry still names it.
     pub(super) has_jobs: bool,
     /// It is read at every poll.
@@ -92,16 +94,17 @@ impl Catalogue {
         }
     }
 
-    /// Notes what a poll has shown of a queue.
-    pub(super) fn note(&mut self, sighting: &Sighting, at: Instant) {
+    /// Notes what a poll has shown of a queue, and tells what to expect of it.
+    pub(super) fn note(&mut self, sighting: &Sighting, at: Instant) -> Activity {
         let bound = self.layouts.get_mut(sighting.layout);
         let Some(known) = bound.and_then(|bound| bound.known.get_mut(&sighting.raw)) else {
-            return;
+            return Activity::Unread;
         };
         known.pace.note(at, sighting.is_awake, sighting.fingerprint);
         if sighting.has_jobs {
             known.last_seen = at;
         }
+        known.pace.activity()
     }
 
     /// Drops what nothing has named for too long.

@@ -8,6 +8,7 @@ use crate::model::flow::Span;
 use crate::model::{DropReason, JobState, Observation, PollFailure, PollSuccess, System, Window};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Faults of single queues that are told one by one.
 const MAX_FAULTS: usize = 10;
@@ -19,6 +20,8 @@ pub(super) struct Harvest {
     /// Queues that were not due.
     pub(super) kept: Vec<(System, Arc<str>)>,
     pub(super) faults: Vec<PollFailure>,
+    /// What the poll has cost the broker, as far as prices tell.
+    pub(super) spent: Duration,
     unreadable: u64,
 }
 
@@ -41,6 +44,7 @@ impl Harvest {
                 self.sightings.push(Sighting {
                     layout,
                     raw,
+                    observation: Some(self.observations.len()),
                     has_jobs,
                     is_awake: has_jobs,
                     fingerprint: fingerprint(&observation),
@@ -56,6 +60,7 @@ impl Harvest {
                 self.sightings.push(Sighting {
                     layout,
                     raw,
+                    observation: None,
                     has_jobs: false,
                     is_awake: true,
                     fingerprint: 0,

@@ -112,8 +112,18 @@ impl RedisSource {
         }
         // Only now: a poll that fails half-way has told nobody anything.
         for sighting in std::mem::take(&mut harvest.sightings) {
-            self.catalogue.note(&sighting, started);
+            let is_quiet = self.catalogue.note(&sighting, started) == Activity::Quiet;
+            let index = sighting.observation.filter(|_| is_quiet);
+            if let Some(seen) = index.and_then(|index| harvest.observations.get_mut(index)) {
+                seen.interval = Some(plan.quiet_interval);
+            }
         }
+        tracing::debug!(
+            read = harvest.observations.len(),
+            kept = harvest.kept.len(),
+            broker_cpu_us = harvest.spent.as_micros() as u64,
+            "read what was due"
+        );
         let mut success = harvest.finish(session, over_limit)?;
         success.needed_interval = plan.interval;
         success.kept_interval = plan.quiet_interval;
@@ -173,6 +183,7 @@ impl Round {
                 spent += converse((layout, bound), chunk, session, clock, harvest).await?;
             }
             bound.prices.learn(activity, spent, queues.len());
+            harvest.spent += spent;
         }
         Ok(())
     }
@@ -223,6 +234,7 @@ async fn overview(
         spent += price::of_round(&reads, &replies);
     }
     bound.prices.learn_overview(spent);
+    harvest.spent += spent;
     for refusal in bound.layout.complaints() {
         harvest.faults.push(PollFailure {
             kind: refusal.kind.error_kind(),

@@ -25,38 +25,33 @@ const WEIGHT: f64 = 0.2;
 
 /// What a poll has cost of late, for one layout: which reads a queue takes depends on what is in it,
 /// so what is read alike is priced alike.
+#[derive(Debug, Default)]
 pub(super) struct Prices {
-    overview: Duration,
-    active: Duration,
-    quiet: Duration,
-}
-
-impl Default for Prices {
-    fn default() -> Self {
-        Self {
-            overview: ROUND_TRIP,
-            active: Duration::from_micros(25),
-            quiet: Duration::from_micros(3),
-        }
-    }
+    /// What concerns all queues together.
+    overview: Option<Duration>,
+    active: Option<Duration>,
+    quiet: Option<Duration>,
+    /// Of queues read for the first time, of either kind.
+    mixed: Option<Duration>,
 }
 
 impl Prices {
-    /// What concerns all queues together.
     pub(super) fn overview(&self) -> Duration {
-        self.overview
+        self.overview.unwrap_or_default()
     }
 
+    /// What one queue costs a poll; nothing as long as nothing is known.
     pub(super) fn of_queue(&self, activity: Activity) -> Duration {
-        match activity {
+        let known = match activity {
             Activity::Active => self.active,
-            // Most queues turn out to be quiet.
-            Activity::Quiet | Activity::Unread => self.quiet,
-        }
+            Activity::Quiet => self.quiet,
+            Activity::Unread => None,
+        };
+        known.or(self.mixed).unwrap_or_default()
     }
 
     pub(super) fn learn_overview(&mut self, spent: Duration) {
-        self.overview = blend(self.overview, spent);
+        blend(&mut self.overview, spent);
     }
 
     /// Takes in what so many queues have cost together.
@@ -65,17 +60,18 @@ impl Prices {
         let Some(each) = spent.checked_div(queues) else {
             return;
         };
-        match activity {
-            Activity::Active => self.active = blend(self.active, each),
-            Activity::Quiet => self.quiet = blend(self.quiet, each),
-            // Of either kind, as it turns out.
-            Activity::Unread => {}
-        }
+        let price = match activity {
+            Activity::Active => &mut self.active,
+            Activity::Quiet => &mut self.quiet,
+            Activity::Unread => &mut self.mixed,
+        };
+        blend(price, each);
     }
 }
 
-fn blend(old: Duration, new: Duration) -> Duration {
-    old.mul_f64(1.0 - WEIGHT) + new.mul_f64(WEIGHT)
+/// Moves a price towards what has just been paid.
+fn blend(price: &mut Option<Duration>, paid: Duration) {
+    *price = Some(price.map_or(paid, |old| old.mul_f64(1.0 - WEIGHT) + paid.mul_f64(WEIGHT)));
 }
 
 /// What one round of reads and its replies have cost.
@@ -175,6 +171,22 @@ mod tests {
         let both = Read::Atomic(key(), vec![Read::Llen(key()), search(Side::Left)]);
         let reply = Reply::Array(vec![Reply::Int(99), at(10)]);
         assert_eq!(price(&both, reply), 1000 + 800 + 1800);
+    }
+
+    #[test]
+    fn prices_follow_what_is_paid() {
+        let micros = Duration::from_micros;
+        let mut prices = Prices::default();
+        assert_eq!(prices.of_queue(Activity::Quiet), Duration::ZERO);
+        prices.learn(Activity::Unread, micros(4000), 1000);
+        assert_eq!(prices.of_queue(Activity::Quiet), micros(4));
+        assert_eq!(prices.of_queue(Activity::Active), micros(4));
+        prices.learn(Activity::Quiet, micros(2000), 1000);
+        prices.learn(Activity::Active, micros(0), 0);
+        assert_eq!(prices.of_queue(Activity::Quiet), micros(2));
+        assert_eq!(prices.of_queue(Activity::Active), micros(4));
+        prices.learn(Activity::Quiet, micros(3000), 1000);
+        assert_eq!(prices.of_queue(Activity::Quiet), Duration::from_nanos(2200));
     }
 
     #[test]

@@ -235,11 +235,12 @@ impl Load {
             let price = queue.price.as_secs_f64();
             match queue.pace.activity() {
                 Activity::Active => load.active += price,
-                // What is read for the first time is most likely quiet then.
-                Activity::Quiet | Activity::Unread => {
+                Activity::Quiet => {
                     load.quiet += price;
                     load.grain = load.grain.max(price);
                 }
+                // Paid once, whatever it is.
+                Activity::Unread => {}
             }
         }
         load
