@@ -152,7 +152,7 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     let metrics = read_metrics(root.table("metrics"));
     let state = read_state(root.table("state"));
     let table = root.table("defaults");
-    let defaults = PollKeys::read(&table);
+    let defaults = PollKeys::read(&table, None);
     table.finish();
     let brokers = root.table("brokers");
     if !root.has("brokers") || brokers.is_present() && brokers.is_empty() {
@@ -248,7 +248,7 @@ pub(super) fn read_broker(
     defaults: &PollKeys,
     env: &Environment,
 ) -> Option<Broker> {
-    let poll = PollKeys::read(&table).resolve(defaults, kind, &table);
+    let poll = PollKeys::read(&table, Some(kind)).resolve(defaults, kind, &table);
     let queues = selection::read_filter(&table);
     let layouts = selection::read_layouts(&table, kind);
     let endpoint = match kind {

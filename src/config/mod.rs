@@ -95,9 +95,9 @@ pub struct Poll {
     pub forget_after: Duration,
     /// Queues exported at most. Default 10,000.
     pub max_queues: usize,
-    /// The share of the time that polling may keep the broker's connection busy before the
-    /// interval stretches, in (0, 1]. Default 0.25.
-    pub max_busy_ratio: f64,
+    /// The share of a core that polling may cost a Redis before quiet queues are read less often,
+    /// and then all of them, in (0, 1]. Default 0.02.
+    pub max_broker_cpu_ratio: f64,
     /// Job payloads larger than this are not fetched. Default 1 MiB.
     pub max_payload_bytes: u64,
 }

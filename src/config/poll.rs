@@ -28,7 +28,7 @@ impl Poll {
             discovery_interval: 10 * SECOND,
             forget_after: HOUR,
             max_queues: 10_000,
-            max_busy_ratio: 0.25,
+            max_broker_cpu_ratio: 0.02,
             max_payload_bytes: MIB,
         }
     }
@@ -48,12 +48,13 @@ pub(super) struct PollKeys {
     discovery_interval: Option<Placed<Duration>>,
     forget_after: Option<Placed<Duration>>,
     max_queues: Option<Placed<u64>>,
-    max_busy_ratio: Option<Placed<f64>>,
+    max_broker_cpu_ratio: Option<Placed<f64>>,
     max_payload_bytes: Option<Placed<u64>>,
 }
 
 impl PollKeys {
-    pub(super) fn read(table: &Table<'_>) -> Self {
+    /// `kind`: of the broker whose table it is; `None` for `[defaults]`.
+    pub(super) fn read(table: &Table<'_>, kind: Option<BrokerKind>) -> Self {
         Self {
             interval: table.duration("interval", Duration::from_millis(100)..=HOUR),
             timeout: table.duration("timeout", Duration::from_millis(10)..=HOUR),
@@ -61,7 +62,11 @@ impl PollKeys {
             discovery_interval: table.duration("discovery_interval", SECOND..=DAY),
             forget_after: table.duration("forget_after", SECOND..=YEAR),
             max_queues: table.integer("max_queues", 1..=1_000_000),
-            max_busy_ratio: table.share("max_busy_ratio"),
+            // What a request costs RabbitMQ is not known.
+            max_broker_cpu_ratio: match kind {
+                Some(BrokerKind::RabbitMq) => None,
+                Some(BrokerKind::Redis) | None => table.share("max_broker_cpu_ratio"),
+            },
             max_payload_bytes: table.integer("max_payload_bytes", KIB..=64 * MIB),
         }
     }
@@ -116,10 +121,10 @@ impl PollKeys {
             max_queues: max_queues
                 .and_then(|placed| usize::try_from(placed.value).ok())
                 .unwrap_or(built_in.max_queues),
-            max_busy_ratio: pick(
-                self.max_busy_ratio.as_ref(),
-                defaults.max_busy_ratio.as_ref(),
-                built_in.max_busy_ratio,
+            max_broker_cpu_ratio: pick(
+                self.max_broker_cpu_ratio.as_ref(),
+                defaults.max_broker_cpu_ratio.as_ref(),
+                built_in.max_broker_cpu_ratio,
             ),
             max_payload_bytes: pick(
                 self.max_payload_bytes.as_ref(),

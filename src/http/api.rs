@@ -65,7 +65,9 @@ pub(super) struct QueueBody {
     busy_workers: Option<u64>,
     paused: Option<bool>,
     /// When these numbers were read.
-    observed_timestamp_seconds: Option<f64>,
+    observed_timestamp_seconds: f64,
+    /// How often they are read at present.
+    interval_seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -195,12 +197,19 @@ pub(super) async fn queues(
             });
             continue;
         }
-        let wanted = broker.queues.iter().filter(|queue| {
+        let wanted = broker.fresh_queues(now).filter(|queue| {
             allows(filter.system.as_ref(), queue.system.as_str())
                 && allows(filter.queue.as_ref(), &queue.queue)
         });
         body.queues
             .extend(wanted.map(|queue| QueueBody::new(broker, queue)));
+        let stale = broker.queues.len() - broker.fresh_queues(now).count();
+        if stale > 0 {
+            body.unavailable.push(Unavailable {
+                broker: broker.name.to_string(),
+                reason: format!("{stale} of its queues have not been read for too long"),
+            });
+        }
     }
     Ok(Json(body))
 }
@@ -220,7 +229,8 @@ pub(super) async fn queue(
             format!("no broker is named {broker:?}; /api/v1/brokers lists them"),
         ));
     };
-    if let Some(reason) = unavailable(found, clock::now()) {
+    let now = clock::now();
+    if let Some(reason) = unavailable(found, now) {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Broker not available",
@@ -228,20 +238,23 @@ pub(super) async fn queue(
         ));
     }
     let is_it = |each: &&QueueSnapshot| each.system.as_str() == system && *each.queue == *queue;
-    found
-        .queues
-        .iter()
-        .find(is_it)
-        .map(|queue| Json(QueueBody::new(found, queue)))
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "No such queue",
-                format!(
-                    "broker {broker:?} has no {system} queue {queue:?}; /api/v1/queues lists them"
-                ),
-            )
-        })
+    match found.queues.iter().find(is_it) {
+        Some(queue) if found.is_queue_fresh(queue, now) => Ok(Json(QueueBody::new(found, queue))),
+        Some(queue) => {
+            let age = now.mono.saturating_duration_since(queue.observed.mono);
+            let age = age.as_secs();
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Queue not available",
+                format!("the queue has not been read for {age} s"),
+            ))
+        }
+        None => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "No such queue",
+            format!("broker {broker:?} has no {system} queue {queue:?}; /api/v1/queues lists them"),
+        )),
+    }
 }
 
 pub(super) async fn brokers(State(state): State<AppState>) -> Json<BrokersBody> {
@@ -334,7 +347,8 @@ impl QueueBody {
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
-            observed_timestamp_seconds: broker.last_success.map(|at| secs(at.wall)),
+            observed_timestamp_seconds: secs(queue.observed.wall),
+            interval_seconds: queue.interval.as_secs_f64(),
         }
     }
 }
@@ -400,7 +414,7 @@ impl BrokerBody {
                     )
                 })
                 .collect(),
-            queues: fresh.then_some(broker.queues.len()),
+            queues: fresh.then(|| broker.fresh_queues(now).count()),
             queues_dropped: broker
                 .dropped
                 .iter()

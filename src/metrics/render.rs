@@ -17,18 +17,12 @@ pub fn render(
     format: Format,
     sink: &mut dyn FnMut(&[u8]),
 ) {
-    let fresh: Vec<&BrokerSnapshot> = snapshot
+    let queues: Vec<(String, &QueueSnapshot)> = snapshot
         .brokers
         .values()
-        .map(std::convert::AsRef::as_ref)
-        .filter(|broker| broker.is_fresh(now))
-        .collect();
-    let queues: Vec<(String, &QueueSnapshot)> = fresh
-        .iter()
         .flat_map(|broker| {
             broker
-                .queues
-                .iter()
+                .fresh_queues(now)
                 .map(|queue| (labels(broker, queue), queue))
         })
         .collect();
@@ -225,7 +219,7 @@ fn write_brokers(encoder: &mut Encoder<'_>, snapshot: &Snapshot, now: Now) {
     });
     family(&BROKER_QUEUES, &mut |encoder, labels, broker| {
         if broker.is_fresh(now) {
-            let queues = Value::Int(broker.queues.len() as u64);
+            let queues = Value::Int(broker.fresh_queues(now).count() as u64);
             encoder.sample(BROKER_QUEUES.name, labels, None, queues);
         }
     });

@@ -5,6 +5,7 @@ use super::Timestamp;
 use super::flow::{FlowSample, FlowStatistics};
 use super::latency::{LatencySource, Reason};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The job system whose layout a queue has. The `system` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,8 @@ pub struct Observation {
     pub queue: Arc<str>,
     /// When the broker was asked and had answered, on the broker's clock.
     pub window: Window,
+    /// How often the queue is read, where that is less often than its broker is polled.
+    pub interval: Option<Duration>,
     pub jobs: Jobs,
     /// Why a state is unknown here that the system can tell elsewhere.
     pub jobs_unknown: Option<Reason>,
@@ -66,6 +69,7 @@ impl Observation {
             system,
             queue,
             window,
+            interval: None,
             jobs: Jobs::default(),
             jobs_unknown: None,
             priorities: Vec::new(),
@@ -227,7 +231,7 @@ impl Head {
 }
 
 /// Raw totals. Each belongs to the broker or job system and may restart from zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Counters {
     pub enqueued: Option<u64>,
     pub started: Option<u64>,

@@ -70,6 +70,20 @@ impl BrokerSnapshot {
             .is_some_and(|at| now.mono.saturating_duration_since(at.mono) <= self.stale_after)
     }
 
+    /// The queues that may be shown as the present state.
+    pub fn fresh_queues(&self, now: Now) -> impl Iterator<Item = &QueueSnapshot> {
+        let is_fresh = self.is_fresh(now);
+        self.queues
+            .iter()
+            .filter(move |queue| is_fresh && self.is_queue_fresh(queue, now))
+    }
+
+    /// Whether one queue's own observation is recent enough.
+    pub fn is_queue_fresh(&self, queue: &QueueSnapshot, now: Now) -> bool {
+        let limit = self.stale_after.max(queue.interval * 2);
+        now.mono.saturating_duration_since(queue.observed.mono) <= limit
+    }
+
     /// Whether the last poll succeeded and is fresh: `tailback_broker_up`.
     pub fn is_up(&self, now: Now) -> bool {
         self.last_poll_ok && self.is_fresh(now)
@@ -92,11 +106,15 @@ pub struct LastError {
     pub at: Timestamp,
 }
 
-/// One queue as of the last successful poll of its broker.
+/// One queue as of the last poll that read it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueSnapshot {
     pub system: System,
     pub queue: Arc<str>,
+    /// The end of that poll.
+    pub observed: Now,
+    /// How often the queue is read at present: a quiet one less often where the budget is short.
+    pub interval: Duration,
     pub jobs: Jobs,
     pub jobs_unknown: Option<Reason>,
     pub priorities: Vec<(u8, u64)>,

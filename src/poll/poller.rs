@@ -20,6 +20,9 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// However slow a broker is, it is asked at least this often.
 const INTERVAL_MAX: Duration = Duration::from_secs(300);
 
+/// Polls take up no more than this share of the time, whatever makes them slow.
+const MAX_BUSY: f64 = 0.25;
+
 /// How long the first poll waits for the first search for queues to end.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
 
@@ -150,7 +153,7 @@ impl<S: Source> Poller<S> {
         let rest = match &outcome {
             Ok(success) => {
                 self.backoff.reset();
-                self.interval = interval(&self.config, took);
+                self.interval = interval(&self.config, took, success.needed_interval);
                 self.tell_success(took, success);
                 self.interval.saturating_sub(took)
             }
@@ -178,10 +181,12 @@ impl<S: Source> Poller<S> {
     }
 
     fn tell_success(&mut self, took: Duration, success: &PollSuccess) {
-        self.telemetry
-            .poll_succeeded(took, success.observations.len(), &success.faults);
+        let queues = success.observations.len() + success.kept.len();
+        self.telemetry.poll_succeeded(took, queues, &success.faults);
         self.telemetry
             .interval_is(self.interval, self.config.interval);
+        let kept = success.kept_interval.max(self.interval);
+        self.telemetry.kept(success.kept.len(), kept);
     }
 
     /// One slice of the search for queues. When the next is due.
@@ -211,9 +216,9 @@ impl<S: Source> Poller<S> {
     }
 }
 
-/// The interval after a poll that took `took`: as configured, or longer so that polling keeps the
-/// broker busy for no more than its share of the time.
-fn interval(config: &config::Poll, took: Duration) -> Duration {
-    let needed = took.div_f64(config.max_busy_ratio).min(INTERVAL_MAX);
-    config.interval.max(needed)
+/// The interval after a poll that took `took`: as configured, or longer where the broker is slow or
+/// its budget is used up.
+fn interval(config: &config::Poll, took: Duration, budget: Duration) -> Duration {
+    let needed = took.div_f64(MAX_BUSY).max(budget);
+    config.interval.max(needed.min(INTERVAL_MAX))
 }

@@ -14,6 +14,7 @@ pub(super) struct Telemetry {
     /// The faults of single queues told last, so that a lasting one is told once.
     told: Vec<PollFailure>,
     stretched: bool,
+    keeping: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ impl Telemetry {
             state: State::Unknown,
             told: Vec::new(),
             stretched: false,
+            keeping: false,
         }
     }
 
@@ -78,11 +80,26 @@ impl Telemetry {
         if stretched && !self.stretched {
             tracing::warn!(
                 interval = %humantime::format_duration(interval),
-                "polls take long; the interval is stretched to spare the broker"
+                "polls take long or cost the broker more than its budget; the interval is stretched"
             );
         } else if !stretched && self.stretched {
-            tracing::info!("polls are quick again; the interval is back to what is configured");
+            tracing::info!("the interval is back to what is configured");
         }
         self.stretched = stretched;
+    }
+
+    /// So many queues were not read this time.
+    pub(super) fn kept(&mut self, queues: usize, interval: Duration) {
+        let keeping = queues > 0;
+        if keeping && !self.keeping {
+            tracing::info!(
+                interval = %humantime::format_duration(interval),
+                "reading all queues at every poll would cost the broker more than \
+                 `max_broker_cpu_ratio`; quiet ones are read less often"
+            );
+        } else if !keeping && self.keeping {
+            tracing::info!("all queues are read at every poll again");
+        }
+        self.keeping = keeping;
     }
 }

@@ -1,5 +1,7 @@
 //! The layouts bound to one Redis and the queues known of each. No I/O.
 
+use super::price::Prices;
+use super::schedule::{Activity, Pace};
 use crate::config::{Broker, Layouts, QueueFilter};
 use crate::layout::redis::{Bytes, Layout, QueueRef};
 use crate::layout::{self, name};
@@ -20,6 +22,7 @@ pub(super) struct Catalogue {
 pub(super) struct Bound {
     pub(super) system: System,
     pub(super) layout: Box<dyn Layout>,
+    pub(super) prices: Prices,
     known: BTreeMap<Bytes, Known>,
 }
 
@@ -27,6 +30,20 @@ struct Known {
     shown: Arc<str>,
     /// When a registry last named it, or a job was last in it.
     last_seen: Instant,
+    pace: Pace,
+}
+
+/// What a poll has learned of one queue, besides its observation.
+pub(super) struct Sighting {
+    pub(super) layout: usize,
+    pub(super) raw: Bytes,
+    /// Which observation it belongs to.
+    pub(super) observation: Option<usize>,
+    /// A queue with jobs in it is alive, whether or not a registry still names it.
+    pub(super) has_jobs: bool,
+    /// It is read at every poll.
+    pub(super) is_awake: bool,
+    pub(super) fingerprint: u64,
 }
 
 // === impl Catalogue ===
@@ -44,6 +61,7 @@ impl Catalogue {
                 Some(Bound {
                     system: row.system,
                     layout: bind(redis, broker.poll.max_payload_bytes),
+                    prices: Prices::default(),
                     known: BTreeMap::new(),
                 })
             })
@@ -70,9 +88,23 @@ impl Catalogue {
             let known = Known {
                 shown: shown.into(),
                 last_seen: at,
+                pace: Pace::UNREAD,
             };
             bound.known.insert(raw.into(), known);
         }
+    }
+
+    /// Notes what a poll has shown of a queue, and tells what to expect of it.
+    pub(super) fn note(&mut self, sighting: &Sighting, at: Instant) -> Activity {
+        let bound = self.layouts.get_mut(sighting.layout);
+        let Some(known) = bound.and_then(|bound| bound.known.get_mut(&sighting.raw)) else {
+            return Activity::Unread;
+        };
+        known.pace.note(at, sighting.is_awake, sighting.fingerprint);
+        if sighting.has_jobs {
+            known.last_seen = at;
+        }
+        known.pace.activity()
     }
 
     /// Drops what nothing has named for too long.
@@ -84,9 +116,9 @@ impl Catalogue {
         }
     }
 
-    /// The queues to poll, by layout, and how many are over the limit. Which ones stay does not
+    /// The queues that are polled, by layout, and how many are over the limit. Which ones stay does not
     /// change from poll to poll: the first by system and name.
-    pub(super) fn polled(&self) -> (Vec<Vec<QueueRef>>, u64) {
+    pub(super) fn polled(&self) -> (Vec<Vec<(QueueRef, Pace)>>, u64) {
         let mut left = self.max_queues;
         let mut over = 0;
         let polled = self
@@ -100,9 +132,12 @@ impl Catalogue {
                     .known
                     .iter()
                     .take(take)
-                    .map(|(raw, known)| QueueRef {
-                        raw: Arc::clone(raw),
-                        shown: Arc::clone(&known.shown),
+                    .map(|(raw, known)| {
+                        let queue = QueueRef {
+                            raw: Arc::clone(raw),
+                            shown: Arc::clone(&known.shown),
+                        };
+                        (queue, known.pace)
                     })
                     .collect()
             })

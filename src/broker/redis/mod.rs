@@ -6,25 +6,28 @@ mod command;
 mod connect;
 mod discovery;
 mod guard;
+mod harvest;
 mod memory;
 mod node;
+mod price;
 mod quarantine;
+mod schedule;
 mod session;
 
 use super::wire::Meter;
 use super::{BrokerError, Source, SourceMemory};
 use crate::clock;
 use crate::config;
-use crate::layout::redis::{Outcome, QueueRef, Refusal, Step};
+use crate::layout::redis::{QueueRef, Step};
 use crate::model::flow::Span;
-use crate::model::{
-    Cost, DropReason, Observation, PollFailure, PollSuccess, System, Timestamp, Window,
-};
+use crate::model::{Cost, PollFailure, PollSuccess, Timestamp, Window};
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
 use discovery::Discovery;
+use harvest::Harvest;
 use memory::Remembering;
 use quarantine::Quarantine;
+use schedule::{Activity, Candidate, Pace, Plan, Schedule};
 use session::Session;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,9 +38,6 @@ const CHUNK: usize = 500;
 /// A conversation that goes on longer than this has lost its thread.
 const MAX_ROUNDS: usize = 16;
 
-/// Faults of single queues that are told one by one.
-const MAX_FAULTS: usize = 10;
-
 pub struct RedisSource {
     config: config::Redis,
     max_payload: u64,
@@ -45,6 +45,7 @@ pub struct RedisSource {
     meter: Arc<Meter>,
     catalogue: Catalogue,
     discovery: Discovery,
+    schedule: Schedule,
     session: Option<Session>,
     memory: Remembering,
     quarantine: Arc<Mutex<Quarantine>>,
@@ -55,14 +56,6 @@ pub struct RedisSource {
 struct BrokerClock {
     /// What to add to our clock, at least and at most, in microseconds.
     ahead: (i64, i64),
-}
-
-/// What one poll has gathered.
-#[derive(Default)]
-struct Harvest {
-    observations: Vec<Observation>,
-    unreadable: u64,
-    faults: Vec<PollFailure>,
 }
 
 // === impl RedisSource ===
@@ -77,6 +70,7 @@ impl RedisSource {
             meter: Arc::default(),
             catalogue: Catalogue::new(broker, redis),
             discovery: Discovery::default(),
+            schedule: Schedule::new(broker.poll.max_broker_cpu_ratio, broker.poll.interval),
             session: None,
             memory: Remembering::default(),
             quarantine: Arc::default(),
@@ -109,50 +103,105 @@ impl RedisSource {
         let (polled, over_limit) = self.catalogue.polled();
         // Before the lists: what is pushed in between is then counted at the next poll.
         let pushes = session.pushes().await?;
-        let mut harvest = Harvest {
-            faults: self.discovery.complaints.clone(),
-            ..Harvest::default()
-        };
-        for (bound, queues) in self.catalogue.layouts.iter_mut().zip(&polled) {
+        let started = clock::now().mono;
+        let plan = self.plan(&polled, started);
+        let mut due = plan.due.iter();
+        let mut harvest = Harvest::with_faults(&self.discovery.complaints);
+        let layouts = self.catalogue.layouts.iter_mut().zip(polled);
+        for (layout, (bound, queues)) in layouts.enumerate() {
             if queues.is_empty() {
                 continue;
             }
+            let mut round = Round::default();
+            for ((queue, pace), due) in queues.into_iter().zip(&mut due) {
+                if *due {
+                    round.of(&pace).push(queue);
+                } else {
+                    harvest.kept.push((bound.system, queue.shown));
+                }
+            }
             overview(bound, session, clock, &mut harvest).await?;
-            for chunk in queues.chunks(CHUNK) {
-                converse(bound, chunk, session, clock, &mut harvest).await?;
+            round
+                .hold((layout, bound), session, clock, &mut harvest)
+                .await?;
+        }
+        // Only now: a poll that fails half-way has told nobody anything.
+        for sighting in std::mem::take(&mut harvest.sightings) {
+            let is_quiet = self.catalogue.note(&sighting, started) == Activity::Quiet;
+            let index = sighting.observation.filter(|_| is_quiet);
+            if let Some(seen) = index.and_then(|index| harvest.observations.get_mut(index)) {
+                seen.interval = Some(plan.quiet_interval);
             }
         }
-        let now = clock::now().mono;
-        for (index, queues) in polled.iter().enumerate() {
-            self.remember_busy(index, queues, &harvest, now);
-        }
+        tracing::debug!(
+            read = harvest.observations.len(),
+            kept = harvest.kept.len(),
+            broker_cpu_us = harvest.spent.as_micros() as u64,
+            "read what was due"
+        );
         let mut success = harvest.finish(session, over_limit)?;
         success.pushes = pushes;
+        success.needed_interval = plan.interval;
+        success.kept_interval = plan.quiet_interval;
         Ok(success)
     }
 
-    /// A queue with jobs in it is alive, whether or not a registry still names it.
-    fn remember_busy(
-        &mut self,
-        layout: usize,
-        queues: &[QueueRef],
-        harvest: &Harvest,
-        now: tokio::time::Instant,
-    ) {
-        let Some(system) = self.catalogue.layouts.get(layout).map(|bound| bound.system) else {
-            return;
-        };
-        let busy = harvest.observations.iter().filter(|observation| {
-            observation.system == system && observation.jobs.ready.is_some_and(|ready| ready > 0)
-        });
-        let mut queues = queues.iter();
-        // Observations come in the order of the queues.
-        for observation in busy {
-            if let Some(queue) = queues.find(|queue| Arc::ptr_eq(&queue.shown, &observation.queue))
-            {
-                self.catalogue.learn(layout, &queue.raw, now);
+    /// Which of all queues are read now.
+    fn plan(&mut self, polled: &[Vec<(QueueRef, Pace)>], now: tokio::time::Instant) -> Plan {
+        let mut overhead = price::ROUND_TRIP;
+        let mut candidates = Vec::new();
+        for (bound, queues) in self.catalogue.layouts.iter().zip(polled) {
+            if !queues.is_empty() {
+                overhead += bound.prices.overview();
             }
+            candidates.extend(queues.iter().map(|(_, pace)| Candidate {
+                pace: *pace,
+                price: bound.prices.of_queue(pace.activity()),
+            }));
         }
+        self.schedule.plan(&candidates, overhead, now)
+    }
+}
+
+/// The queues of one layout that are read at one poll. What is alike is read together, so that each
+/// kind has its price.
+#[derive(Default)]
+struct Round {
+    unread: Vec<QueueRef>,
+    active: Vec<QueueRef>,
+    quiet: Vec<QueueRef>,
+}
+
+impl Round {
+    fn of(&mut self, pace: &Pace) -> &mut Vec<QueueRef> {
+        match pace.activity() {
+            Activity::Unread => &mut self.unread,
+            Activity::Active => &mut self.active,
+            Activity::Quiet => &mut self.quiet,
+        }
+    }
+
+    async fn hold(
+        &self,
+        (layout, bound): (usize, &mut Bound),
+        session: &mut Session,
+        clock: BrokerClock,
+        harvest: &mut Harvest,
+    ) -> Result<(), BrokerError> {
+        let kinds = [
+            (Activity::Active, &self.active),
+            (Activity::Quiet, &self.quiet),
+            (Activity::Unread, &self.unread),
+        ];
+        for (activity, queues) in kinds {
+            let mut spent = Duration::ZERO;
+            for chunk in queues.chunks(CHUNK) {
+                spent += converse((layout, bound), chunk, session, clock, harvest).await?;
+            }
+            bound.prices.learn(activity, spent, queues.len());
+            harvest.spent += spent;
+        }
+        Ok(())
     }
 }
 
@@ -199,13 +248,17 @@ async fn overview(
     harvest: &mut Harvest,
 ) -> Result<(), BrokerError> {
     let mut replies = Vec::new();
+    let mut spent = Duration::ZERO;
     for round in 0..MAX_ROUNDS {
         let reads = bound.layout.overview(round, replies, clock.now());
         if reads.is_empty() {
             break;
         }
         replies = session.execute(&reads).await?;
+        spent += price::of_round(&reads, &replies);
     }
+    bound.prices.learn_overview(spent);
+    harvest.spent += spent;
     for refusal in bound.layout.complaints() {
         harvest.faults.push(PollFailure {
             kind: refusal.kind.error_kind(),
@@ -215,21 +268,25 @@ async fn overview(
     Ok(())
 }
 
-/// Holds one conversation about some queues.
+/// Holds one conversation about some queues. What it has cost the broker.
 async fn converse(
-    bound: &mut Bound,
+    (layout, bound): (usize, &mut Bound),
     queues: &[QueueRef],
     session: &mut Session,
     clock: BrokerClock,
     harvest: &mut Harvest,
-) -> Result<(), BrokerError> {
+) -> Result<Duration, BrokerError> {
     let (from, began) = (clock.earliest(), clock::now().uptime_secs());
     let system = bound.system;
     let mut probe = bound.layout.probe(queues, clock.now());
     let mut replies = Vec::new();
+    let mut spent = Duration::ZERO;
     for _ in 0..MAX_ROUNDS {
         match probe.step(replies) {
-            Step::Read(reads) => replies = session.execute(&reads).await?,
+            Step::Read(reads) => {
+                replies = session.execute(&reads).await?;
+                spent += price::of_round(&reads, &replies);
+            }
             Step::Done(outcomes) => {
                 let window = Window {
                     from,
@@ -240,9 +297,9 @@ async fn converse(
                     to: clock::now().uptime_secs(),
                 };
                 for (queue, outcome) in queues.iter().zip(outcomes) {
-                    harvest.take(system, queue, outcome, (window, span));
+                    harvest.take((layout, system), queue, outcome, (window, span));
                 }
-                return Ok(());
+                return Ok(spent);
             }
         }
     }
@@ -275,86 +332,5 @@ impl BrokerClock {
     fn now(self) -> Timestamp {
         let (least, most) = self.ahead;
         Timestamp::from_micros(clock::now().wall.micros() + least.midpoint(most))
-    }
-}
-
-// === impl Harvest ===
-
-impl Harvest {
-    fn take(
-        &mut self,
-        system: System,
-        queue: &QueueRef,
-        outcome: Outcome,
-        (window, span): (Window, Span),
-    ) {
-        let (observation, refusal) = match outcome {
-            Outcome::Observed(observation) => (Some(observation), None),
-            Outcome::Partly(observation, refusal) => (Some(observation), Some(refusal)),
-            Outcome::Unreadable(refusal) => {
-                self.unreadable += 1;
-                (None, Some(refusal))
-            }
-        };
-        if let Some(refusal) = refusal
-            && self.faults.len() < MAX_FAULTS
-        {
-            self.faults.push(explain(system, queue, &refusal));
-        }
-        if let Some(mut observation) = observation {
-            observation.window = window;
-            if let Some(flow) = &mut observation.flow {
-                flow.span = span;
-            }
-            self.observations.push(*observation);
-        }
-    }
-
-    fn finish(mut self, session: &Session, over_limit: u64) -> Result<PollSuccess, BrokerError> {
-        if self.observations.is_empty()
-            && let Some(first) = self.faults.first()
-        {
-            // Nothing at all could be read: that is a failed poll, not one with gaps.
-            return Err(BrokerError::new(
-                first.kind,
-                format!("{}: {}", session.place(), first.message),
-            ));
-        }
-        let mut success = PollSuccess {
-            version: session.version().map(Into::into),
-            observations: std::mem::take(&mut self.observations),
-            faults: self.faults,
-            ..PollSuccess::default()
-        };
-        for (reason, count) in [
-            (DropReason::Limit, over_limit),
-            (DropReason::Unreadable, self.unreadable),
-        ] {
-            if count > 0 {
-                success.dropped.insert(reason, count);
-            }
-        }
-        Ok(success)
-    }
-}
-
-fn explain(system: System, queue: &QueueRef, refusal: &Refusal) -> PollFailure {
-    use crate::layout::redis::RefusalKind;
-    let advice = match refusal.kind {
-        RefusalKind::NotPermitted => {
-            "; give the ACL user that right, or leave the queue out with `exclude`"
-        }
-        RefusalKind::WrongType => "; leave it out with `exclude`, or name the right layouts",
-        RefusalKind::TooLarge | RefusalKind::Other => "",
-    };
-    // A name can be long, and this goes to the log.
-    let name: String = queue.shown.chars().take(200).collect();
-    PollFailure {
-        kind: refusal.kind.error_kind(),
-        message: format!(
-            "cannot read the {} queue {name:?}: {}{advice}",
-            system.as_str(),
-            refusal.message
-        ),
     }
 }

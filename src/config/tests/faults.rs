@@ -77,16 +77,16 @@ fn values_of_the_keys_that_all_brokers_have() {
                 "14 max_queues: must be a whole number between 1 and 1000000, not a fraction",
             ),
             (
-                "max_busy_ratio = 0",
-                "18 max_busy_ratio: must be a number above 0 and at most 1",
+                "max_broker_cpu_ratio = 0",
+                "24 max_broker_cpu_ratio: must be a number above 0 and at most 1",
             ),
             (
-                "max_busy_ratio = 1.01",
-                "18 max_busy_ratio: must be a number above 0 and at most 1",
+                "max_broker_cpu_ratio = 1.01",
+                "24 max_broker_cpu_ratio: must be a number above 0 and at most 1",
             ),
             (
-                "max_busy_ratio = nan",
-                "18 max_busy_ratio: must be a number above 0 and at most 1",
+                "max_broker_cpu_ratio = nan",
+                "24 max_broker_cpu_ratio: must be a number above 0 and at most 1",
             ),
             (
                 "max_payload_bytes = 1023",

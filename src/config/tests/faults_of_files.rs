@@ -115,7 +115,7 @@ x = 1
 c.toml:4:11: defaults.timeout: must be between 10ms and 1h
 c.toml:6:7: brokers.b.rabbitmq.url: must begin with `amqp://` or `amqps://`
 c.toml:7:1: brokers.b.rabbitmq.colour: unknown key; known here: `interval`, `timeout`, \
-         `stale_after`, `discovery_interval`, `forget_after`, `max_queues`, `max_busy_ratio`, \
+         `stale_after`, `discovery_interval`, `forget_after`, `max_queues`, \
          `max_payload_bytes`, `include`, `exclude`, `layouts`, `url`, `urls`, `management_url`, \
          `management_urls`, `management`, `username`, `password_file`, `password_env`, `vhosts`, \
          `declare`, `declare_limit`, `internal_queues`, `celery` and `tls`

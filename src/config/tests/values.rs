@@ -240,11 +240,11 @@ fn own_keys_win_over_defaults_and_the_rest_follows() {
         interval = '2s'
         timeout = '9s'
         max_queues = 1_000_000
-        max_busy_ratio = 1
         max_payload_bytes = 0x400
         [brokers.c.redis]
         url = 'redis://c'
         stale_after = '1m 30s'
+        max_broker_cpu_ratio = 1
     ";
     let polls: Vec<Poll> = load(text)
         .brokers
@@ -264,7 +264,11 @@ fn own_keys_win_over_defaults_and_the_rest_follows() {
     );
     assert_eq!((c.interval, c.stale_after), (seconds(10), seconds(90)));
     assert_eq!((a.max_queues, b.max_queues), (5, 1_000_000));
-    assert_eq!((b.max_busy_ratio, b.max_payload_bytes), (1.0, 1024));
+    assert_eq!(
+        (a.max_broker_cpu_ratio, c.max_broker_cpu_ratio),
+        (0.02, 1.0)
+    );
+    assert_eq!(b.max_payload_bytes, 1024);
 }
 
 #[test]
