@@ -1,6 +1,7 @@
 //! The HTTP server: `/metrics`, the JSON API, health. Reads the latest snapshot; never a broker.
 
 mod api;
+mod body;
 mod exposition;
 mod health;
 mod index;
