@@ -128,3 +128,25 @@ fn every_layout_file_has_a_row() {
         );
     }
 }
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (manifest, reasons) = (read("Cargo.toml"), read("docs/ARCHITECTURE.md"));
+    let reasons = reasons.split("## Dependencies").nth(1).unwrap();
+    let dependencies = manifest.split("[dependencies]\n").nth(1).unwrap();
+    let dependencies = dependencies.split("\n[").next().unwrap();
+    for name in dependencies
+        .lines()
+        .filter_map(|line| line.split(" =").next())
+    {
+        let is_told = reasons
+            .split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_'))
+            .any(|word| word == name);
+        assert!(
+            name.is_empty() || is_told,
+            "{name} has no reason in docs/ARCHITECTURE.md"
+        );
+    }
+}
