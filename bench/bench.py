@@ -148,8 +148,8 @@ def start_tailback(children, args, config, name="tailback"):
     return child, port
 
 
-def reading_redis(port):
-    return f"[brokers.main.redis]\nurl = 'redis://127.0.0.1:{port}/0'\n"
+def reading_redis(port, more=""):
+    return f"[brokers.main.redis]\nurl = 'redis://127.0.0.1:{port}/0'\n{more}\n"
 
 
 def wait_for(condition, seconds=120):
@@ -160,8 +160,8 @@ def wait_for(condition, seconds=120):
         time.sleep(0.1)
 
 
-def measure_tailback(children, args, redis_port, cost, queues):
-    child, port = start_tailback(children, args, reading_redis(redis_port))
+def measure_tailback(children, args, redis_port, cost, queues, more=""):
+    child, port = start_tailback(children, args, reading_redis(redis_port, more))
     wait_for(lambda: value(port, "tailback_broker_queues") == queues)
     # The search for queues comes every 30 s; it is measured with the polls that it lies among.
     polls = "tailback_poll_duration_seconds"
@@ -338,9 +338,11 @@ def main():
         start = measure_start(children, args, port)
         small = measure_small(children, args)
         fill(server, names)
-        busy = measure_tailback(children, args, port, cost, args.queues)
+        # The budget would move polls of so many busy queues far apart; it is lifted to see their cost.
+        lifted = "max_broker_cpu_ratio = 1.0"
+        busy = measure_tailback(children, args, port, cost, args.queues, lifted)
         print_comparison(
-            "all queues with jobs",
+            "all queues with jobs, the CPU budget lifted",
             busy,
             measure_exporter(children, args, port, cost, names),
         )
