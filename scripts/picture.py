@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws what a terminal shows as docs/picture.svg.
 
-usage: (echo '$ tailback check URL'; tailback check URL) | scripts/picture.py > docs/picture.svg
+usage: (echo "$ COMMAND"; COMMAND) | scripts/picture.py > docs/picture.svg
 """
 
 import sys
@@ -22,7 +22,7 @@ def colour(line):
 
 
 print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" role="img">')
-print("<title>A terminal with the output of tailback check</title>")
+print("<title>A terminal with metrics of tailback</title>")
 print(f'<rect width="{width:.0f}" height="{height}" rx="8" fill="#0d1117"/>')
 for index, dot in enumerate(("#ff5f56", "#ffbd2e", "#27c93f")):
     print(f'<circle cx="{PAD + index * 18}" cy="16" r="5" fill="{dot}"/>')
