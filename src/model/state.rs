@@ -5,9 +5,10 @@ use super::flow::{
     Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
 };
 use super::latency::{Latency, LatencySource};
+use super::measured::MeasuredView;
 use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
-use super::{DropReason, ErrorKind, Observation, System, Timestamp};
+use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Report {
 pub struct PollSuccess {
     pub version: Option<Arc<str>>,
     pub observations: Vec<Observation>,
+    /// What job systems tell of all their queues together.
+    pub systems: Vec<SystemTotals>,
     /// Queues that were not due: their last observations stand, and are as old as they are.
     pub kept: Vec<(System, Arc<str>)>,
     /// How often those are read.
@@ -58,6 +61,7 @@ pub struct BrokerState {
     wait_buckets: Arc<[f64]>,
     ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
+    systems: HashMap<System, [MonotoneCounter; 6]>,
     /// What an earlier process has left of queues that have not been seen yet.
     resumed: Option<Resumed>,
     /// The end of the last poll of a flow, on our clock and the broker's.
@@ -73,6 +77,7 @@ struct QueueMemory {
     seen: u64,
     read: u64,
     flow: FlowMemory,
+    measured: Option<Arc<MeasuredView>>,
 }
 
 impl BrokerState {
@@ -96,12 +101,14 @@ impl BrokerState {
                 stale_after,
                 cost: Cost::default(),
                 dropped: BTreeMap::new(),
+                systems: Arc::default(),
                 queues: Arc::default(),
             },
             stale_after,
             wait_buckets: DEFAULT_BUCKETS.into(),
             ledger: Ledger::default(),
             queues: HashMap::new(),
+            systems: HashMap::new(),
             resumed: None,
             clock: None,
         }
@@ -190,7 +197,20 @@ impl BrokerState {
         // A queue that was not observed is gone: its counters start again if it comes back.
         self.queues.retain(|_, memory| memory.seen == polls);
         self.snapshot.dropped = dropped;
+        self.snapshot.systems = self.total_up(success.systems);
         self.snapshot.queues = queues.into();
+    }
+
+    /// Counters of whole job systems, never falling.
+    fn total_up(&mut self, mut systems: Vec<SystemTotals>) -> Arc<[SystemTotals]> {
+        systems.sort_by_key(|totals| totals.system);
+        for totals in &mut systems {
+            let counters = self.systems.entry(totals.system).or_default();
+            totals.counters = totals
+                .counters
+                .zip_with(counters, |raw, counter| raw.map(|raw| counter.observe(raw)));
+        }
+        systems.into()
     }
 
     /// Goes on with the flow of queues that an earlier process has watched.
@@ -319,6 +339,10 @@ impl QueueMemory {
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
         }
+        if let Some(measured) = &observation.measured {
+            let view = self.measured.as_deref().cloned().unwrap_or_default();
+            self.measured = Some(Arc::new(view.with(measured, settings.buckets)));
+        }
         match latency {
             Latency::Known { source, .. } => self.source = Some(source),
             // An empty queue says nothing of where its times come from.
@@ -347,6 +371,7 @@ impl QueueMemory {
             paused: observation.paused,
             counters,
             flow,
+            measured: self.measured.clone(),
         }
     }
 }
