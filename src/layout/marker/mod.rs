@@ -16,7 +16,8 @@ mod resolve;
 mod saved;
 mod watch;
 
-pub(crate) use memory::{ListMarks, Memory};
+pub(crate) use memory::ListMarks;
+pub use memory::Memory;
 pub use saved::SavedMarks;
 pub(crate) use watch::{Next, Sight, Watch};
 
