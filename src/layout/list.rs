@@ -4,8 +4,7 @@
 use super::glob;
 use super::marker::{Budget, Follow, Memory};
 use super::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Registry, Reply, SavedMarks, Side,
-    Step, UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
 use crate::config;
 use crate::model::flow::LineHead;
@@ -62,23 +61,8 @@ impl Layout for Lists {
         }
     }
 
-    fn overview(&mut self, round: usize, _replies: Vec<Reply>, _now: Timestamp) -> Vec<Read> {
-        if round == 0 {
-            self.memory.begin();
-        }
-        Vec::new()
-    }
-
-    fn memory(&self) -> Option<SavedMarks> {
-        Some(self.memory.save())
-    }
-
-    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
-        self.memory.resume(saved, is_same_server);
-    }
-
-    fn distrust(&mut self) {
-        self.memory.distrust();
+    fn lists(&mut self) -> Option<&mut Memory> {
+        Some(&mut self.memory)
     }
 
     fn probe<'a>(

@@ -1,7 +1,7 @@
 //! What a layout on Redis is: which keys tell of its queues, and a conversation of reads and
 //! replies that ends in observations.
 
-pub use super::marker::SavedMarks;
+pub use super::marker::{Memory, SavedMarks};
 use crate::model::{ErrorKind, Observation, SystemTotals, Timestamp, Window};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -285,6 +285,13 @@ pub trait Layout: Send + Sync {
         None
     }
 
+    /// Begins the next poll of all queues.
+    fn begin(&mut self) {
+        if let Some(lists) = self.lists() {
+            lists.begin();
+        }
+    }
+
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
     /// round before (none in round 0) until it asks for nothing more.
     fn overview(&mut self, _round: usize, _replies: Vec<Reply>, _now: Timestamp) -> Vec<Read> {
@@ -301,18 +308,32 @@ pub trait Layout: Send + Sync {
         None
     }
 
-    /// What the next process needs to know to go on where this one ends; none if nothing.
-    fn memory(&self) -> Option<SavedMarks> {
+    /// What is remembered of the queues' lists, for a layout that watches any. What follows from it
+    /// is the same for all of them.
+    fn lists(&mut self) -> Option<&mut Memory> {
         None
+    }
+
+    /// What the next process needs to know to go on where this one ends; none if nothing.
+    fn memory(&mut self) -> Option<SavedMarks> {
+        self.lists().map(|lists| lists.save())
     }
 
     /// Takes up what an earlier process has left. The server is certainly the one it was, or it may
     /// be another.
-    fn resume(&mut self, _saved: SavedMarks, _is_same_server: bool) {}
+    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
+        if let Some(lists) = self.lists() {
+            lists.resume(saved, is_same_server);
+        }
+    }
 
     /// The server may be another, or not have kept all it had: what was seen earlier must be found
     /// again before it counts.
-    fn distrust(&mut self) {}
+    fn distrust(&mut self) {
+        if let Some(lists) = self.lists() {
+            lists.distrust();
+        }
+    }
 
     /// Starts a conversation about some queues.
     fn probe<'a>(

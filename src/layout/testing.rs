@@ -212,6 +212,7 @@ impl Keyspace {
     /// Finds the layout's queues and polls them, as the Redis source does.
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
+        layout.begin();
         let mut replies = Vec::new();
         for round in 0.. {
             assert!(round < 16, "the overview does not end");

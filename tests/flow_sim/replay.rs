@@ -223,6 +223,7 @@ fn poll(
     pushes: Option<u64>,
 ) -> Latency {
     let now = broker_time(at);
+    layout.begin();
     let mut replies = Vec::new();
     for round in 0.. {
         let reads = layout.overview(round, replies, now);

@@ -232,8 +232,8 @@ impl Source for RedisSource {
         self.memory = Remembering::after(earlier);
     }
 
-    fn memory(&self) -> Option<SourceMemory> {
-        self.memory.save(&self.catalogue.layouts)
+    fn memory(&mut self) -> Option<SourceMemory> {
+        self.memory.save(&mut self.catalogue.layouts)
     }
 
     fn cost(&self) -> Cost {
@@ -248,6 +248,7 @@ async fn overview(
     clock: BrokerClock,
     harvest: &mut Harvest,
 ) -> Result<(), BrokerError> {
+    bound.layout.begin();
     let mut replies = Vec::new();
     let mut spent = Duration::ZERO;
     for round in 0..MAX_ROUNDS {

@@ -11,8 +11,8 @@ use super::unacked::{Routes, Unacked};
 use crate::config;
 use crate::layout::marker::{MARKER_BYTES, Memory, Sight};
 use crate::layout::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply,
-    SavedMarks, Step, UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
+    UNSTAMPED,
 };
 use crate::model::flow::{FlowSample, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
@@ -89,9 +89,6 @@ impl Layout for CeleryRedis {
     }
 
     fn overview(&mut self, round: usize, replies: Vec<Reply>, now: Timestamp) -> Vec<Read> {
-        if round == 0 {
-            self.memory.begin();
-        }
         self.unacked.step(round, replies, &self.routes, now)
     }
 
@@ -99,16 +96,8 @@ impl Layout for CeleryRedis {
         self.unacked.complaint().cloned().into_iter().collect()
     }
 
-    fn memory(&self) -> Option<SavedMarks> {
-        Some(self.memory.save())
-    }
-
-    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
-        self.memory.resume(saved, is_same_server);
-    }
-
-    fn distrust(&mut self) {
-        self.memory.distrust();
+    fn lists(&mut self) -> Option<&mut Memory> {
+        Some(&mut self.memory)
     }
 
     fn probe<'a>(

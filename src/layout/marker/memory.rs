@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The lists of all queues of one layout. A queue whose lists have always been empty costs one entry
 /// of 40 bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     queues: HashMap<Bytes, Box<[ListMarks]>>,
     /// Transactions are not allowed to us.
     pub(super) loose: bool,

@@ -18,7 +18,8 @@ mod saved;
 mod watch;
 
 pub(crate) use follow::{Budget, Follow};
-pub(crate) use memory::{ListMarks, Memory};
+pub(crate) use memory::ListMarks;
+pub use memory::Memory;
 pub use saved::SavedMarks;
 pub(crate) use watch::{Next, Sight, Watch};
 
