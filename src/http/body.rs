@@ -2,7 +2,8 @@
 
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+    BrokerSnapshot, ErrorKind, FlowView, Latency, Objective, QueueSnapshot, Reason, Timestamp,
+    Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,6 +48,9 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// From the configuration; null where none is set.
+    objective: Option<ObjectiveBody>,
+    late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` and `expected_wait_seconds` are null.
@@ -60,6 +64,15 @@ pub(super) struct QueueBody {
     observed_timestamp_seconds: f64,
     /// How often they are read at present.
     interval_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectiveBody {
+    wait_seconds: f64,
+    ratio: f64,
+    utilization: f64,
+    slots_per_worker: u32,
+    service_time_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,6 +187,8 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            objective: queue.objective.as_ref().map(ObjectiveBody::new),
+            late_starts_total: queue.late_starts,
             drain_seconds: drain,
             expected_wait_seconds: drain,
             drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
@@ -202,6 +217,20 @@ fn without_drain(queue: &QueueSnapshot) -> &'static str {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
         Some(_) => "no job starts while jobs are ready",
+    }
+}
+
+// === impl ObjectiveBody ===
+
+impl ObjectiveBody {
+    fn new(objective: &Objective) -> Self {
+        Self {
+            wait_seconds: objective.wait.as_secs_f64(),
+            ratio: objective.ratio,
+            utilization: objective.utilization,
+            slots_per_worker: objective.slots_per_worker,
+            service_time_seconds: objective.service_time.map(|time| time.as_secs_f64()),
+        }
     }
 }
 

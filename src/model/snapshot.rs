@@ -4,7 +4,7 @@
 use super::flow::FlowView;
 use super::latency::LatencySource;
 use super::observation::{Counters, Jobs};
-use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
+use super::{DropReason, ErrorKind, Latency, Objective, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,6 +128,11 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// How long its jobs may wait, if the configuration says so.
+    pub objective: Option<Objective>,
+    /// Jobs that started later than that; never falling. Absent without an objective, and where no
+    /// waits can be known.
+    pub late_starts: Option<u64>,
     /// Waits and forecasts; absent where the flow of the queue is not observed.
     pub flow: Option<Arc<FlowView>>,
 }

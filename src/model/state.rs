@@ -5,6 +5,7 @@ use super::flow::{
     Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
 };
 use super::latency::{Latency, LatencySource};
+use super::objective::{Objective, Objectives};
 use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
 use super::{DropReason, ErrorKind, Observation, System, Timestamp};
@@ -56,6 +57,7 @@ pub struct BrokerState {
     stale_after: Duration,
     /// Upper bounds of the buckets of waits.
     wait_buckets: Arc<[f64]>,
+    objectives: Option<Arc<dyn Objectives>>,
     ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
     /// What an earlier process has left of queues that have not been seen yet.
@@ -69,6 +71,7 @@ pub struct BrokerState {
 struct QueueMemory {
     counters: [MonotoneCounter; 6],
     source: Option<LatencySource>,
+    objective: Option<Objective>,
     /// The poll that last named it, and the one that last read it.
     seen: u64,
     read: u64,
@@ -100,6 +103,7 @@ impl BrokerState {
             },
             stale_after,
             wait_buckets: DEFAULT_BUCKETS.into(),
+            objectives: None,
             ledger: Ledger::default(),
             queues: HashMap::new(),
             resumed: None,
@@ -125,6 +129,13 @@ impl BrokerState {
     #[must_use]
     pub fn with_wait_buckets(mut self, buckets: Arc<[f64]>) -> Self {
         self.wait_buckets = buckets;
+        self
+    }
+
+    /// Queues have the objectives that these say.
+    #[must_use]
+    pub fn with_objectives(mut self, objectives: Arc<dyn Objectives>) -> Self {
+        self.objectives = Some(objectives);
         self
     }
 
@@ -166,12 +177,23 @@ impl BrokerState {
         let settings = Settings {
             buckets: &self.wait_buckets,
             counts,
+            objective: None,
         };
         let interval = self.snapshot.interval;
         let mut queues = Vec::with_capacity(observations.len() + success.kept.len());
         for observation in observations {
             let key = (observation.system, Arc::clone(&observation.queue));
-            let memory = self.queues.entry(key).or_default();
+            let memory = self
+                .queues
+                .entry(key)
+                .or_insert_with_key(|(system, queue)| {
+                    QueueMemory::new(
+                        self.objectives.as_deref(),
+                        &self.snapshot.name,
+                        *system,
+                        queue,
+                    )
+                });
             (memory.seen, memory.read) = (polls, polls);
             queues.push(memory.fold(observation, (at, interval), &settings));
         }
@@ -206,11 +228,9 @@ impl BrokerState {
             if let Some(flow) = flow
                 && !self.queues.contains_key(&key)
             {
-                let memory = QueueMemory {
-                    flow,
-                    ..QueueMemory::default()
-                };
-                self.queues.insert(key, memory);
+                let objectives = self.objectives.as_deref();
+                let memory = QueueMemory::new(objectives, &self.snapshot.name, key.0, &key.1);
+                self.queues.insert(key, QueueMemory { flow, ..memory });
             }
         }
         if self.resumed.as_ref().is_some_and(Resumed::is_empty) {
@@ -285,12 +305,23 @@ impl BrokerState {
 }
 
 impl QueueMemory {
+    fn new(objectives: Option<&dyn Objectives>, broker: &str, system: System, queue: &str) -> Self {
+        Self {
+            objective: objectives.and_then(|all| all.of(broker, system, queue)),
+            ..Self::default()
+        }
+    }
+
     fn fold(
         &mut self,
         mut observation: Observation,
         (observed, interval): (Now, Duration),
         settings: &Settings<'_>,
     ) -> QueueSnapshot {
+        let settings = &Settings {
+            objective: self.objective.map(|objective| objective.wait),
+            ..*settings
+        };
         let latency = match &observation.flow {
             None => Latency::from_head(observation.head, observation.window),
             Some(sample) => observation.statistics.fold(
@@ -346,6 +377,11 @@ impl QueueMemory {
             busy_workers: observation.busy_workers,
             paused: observation.paused,
             counters,
+            objective: self.objective,
+            late_starts: self
+                .objective
+                .and(flow.as_ref())
+                .map(|flow| flow.totals.late),
             flow,
         }
     }
