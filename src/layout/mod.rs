@@ -9,6 +9,7 @@ pub mod name;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +39,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Stream,
+        redis: Some(stream::bind),
         rabbitmq: None,
     },
     Row {

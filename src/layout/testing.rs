@@ -13,6 +13,8 @@ use base64::Engine as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod stream;
+
 /// A Redis of which only the options of the job systems matter.
 pub(crate) fn redis() -> config::Redis {
     config::Redis {
@@ -60,6 +62,7 @@ pub(crate) enum Stored {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(Vec<Vec<u8>>),
     Zset(Vec<(Vec<u8>, f64)>),
+    Stream(stream::Stream),
 }
 
 impl Keyspace {
@@ -164,6 +167,14 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
+            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
+                stream.answer(read).unwrap()
+            }
+            (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
+                kind: RefusalKind::Other,
+                message: "ERR no such key".into(),
+            }),
+            (Read::XrangeAfter(..) | Read::XpendingFirst(..), None) => Reply::Array(Vec::new()),
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -291,7 +302,9 @@ impl Keyspace {
         match layout.key(key) {
             KeyMeaning::Nothing => Vec::new(),
             KeyMeaning::Set => self.members(layout, key),
-            KeyMeaning::Ask(reads) => layout.identify(key, self.answers(&reads)),
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => {
+                layout.identify(key, self.answers(&reads))
+            }
             KeyMeaning::Queue { name, of_type } => {
                 let is_one = of_type.contains(&stored.kind());
                 is_one.then_some(name).into_iter().collect()
@@ -318,6 +331,7 @@ impl Stored {
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
             Self::Zset(_) => "zset",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -390,6 +404,7 @@ fn stored(value: &Value) -> Stored {
                     .collect(),
             )
         }
+        "stream" => Stored::Stream(stream::Stream::recorded(value)),
         "set" => Stored::Set(items("members")),
         "zset" => Stored::Zset(
             value["zrange_withscores"]
