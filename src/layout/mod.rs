@@ -10,6 +10,7 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
 pub mod stream;
+pub mod taskiq;
 #[cfg(test)]
 mod testing;
 
@@ -39,6 +40,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Taskiq,
+        redis: Some(taskiq::bind),
         rabbitmq: None,
     },
     Row {

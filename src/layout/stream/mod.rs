@@ -16,8 +16,8 @@ mod probe;
 use super::redis::{Bytes, KeyMeaning, Layout, Probe, QueueRef, Read, Registry, Reply};
 use crate::config;
 use crate::model::{System, Timestamp};
-use group::{GroupRef, Memory, names_of_groups};
-use probe::Groups;
+pub(super) use group::{GroupRef, Memory, names_of_groups};
+pub(super) use probe::Groups;
 
 /// The group of TaskIQ's stream brokers, which are queues of their own system.
 pub(super) const TASKIQ_GROUP: &[u8] = b"taskiq";

@@ -14,9 +14,10 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// What was not recorded is empty.
     pub(super) fn recorded(value: &Value) -> Self {
-        let entries = value["entries"].as_array().unwrap().iter();
-        let pending = value["pending"].as_object().unwrap().iter();
+        let entries = value["entries"].as_array().into_iter().flatten();
+        let pending = value["pending"].as_object().into_iter().flatten();
         Self {
             groups: reply(&value["groups"]),
             entries: entries

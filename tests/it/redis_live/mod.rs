@@ -4,6 +4,7 @@
 mod celery;
 mod rq;
 mod stream;
+mod taskiq;
 
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
