@@ -2,6 +2,7 @@
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
 pub mod celery;
+pub mod dramatiq;
 pub mod glob;
 pub mod list;
 mod marker;
@@ -40,6 +41,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Dramatiq,
+        redis: Some(dramatiq::bind),
         rabbitmq: None,
     },
     Row {

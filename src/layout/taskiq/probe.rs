@@ -24,7 +24,7 @@ enum Stage<'a> {
     Reading {
         is_stream: Vec<Result<bool, Refusal>>,
         lists: Several,
-        streams: Streams<'a>,
+        streams: Box<Streams<'a>>,
     },
     Done,
 }
@@ -75,10 +75,11 @@ impl<'a> TaskiqProbe<'a> {
             }
             is_stream.push(kind);
         }
+        let groups = Groups::new(System::Taskiq, groups, self.now, memory);
         Stage::Reading {
             is_stream,
             lists: Several::new(lists),
-            streams: Streams::Asked(Groups::new(System::Taskiq, groups, self.now, memory), 0),
+            streams: Box::new(Streams::Asked(groups, 0)),
         }
     }
 }
@@ -107,7 +108,7 @@ impl Probe for TaskiqProbe<'_> {
                     reads.extend(lists.ask());
                     if reads.is_empty() {
                         let lists = lists.into_lists();
-                        return Step::Done(self.outcomes(is_stream, lists, streams));
+                        return Step::Done(self.outcomes(is_stream, lists, *streams));
                     }
                     self.stage = Stage::Reading {
                         is_stream,

@@ -2,6 +2,7 @@
 //! out of `/metrics`.
 
 mod celery;
+mod dramatiq;
 mod rq;
 mod stream;
 mod taskiq;
