@@ -1,6 +1,7 @@
 //! What each job system looks like inside a broker: pure decoders, one file a system, one row in
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
+pub mod arq;
 pub mod celery;
 pub mod dramatiq;
 pub mod glob;
@@ -46,6 +47,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Dramatiq,
         redis: Some(dramatiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Arq,
+        redis: Some(arq::bind),
         rabbitmq: None,
     },
     Row {

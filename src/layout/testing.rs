@@ -53,6 +53,8 @@ pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
     Text(Vec<u8>),
+    /// A text with so many milliseconds to live.
+    Expiring(Vec<u8>, i64),
     /// Only the elements near the ends may be known; `len` counts them all.
     List {
         len: usize,
@@ -155,10 +157,11 @@ impl Keyspace {
                     .flat_map(|(field, value)| [bytes(Some(field)), bytes(Some(value))])
                     .collect(),
             ),
-            (Read::Getrange(_, max), Some(Stored::Text(text))) => {
+            (Read::Getrange(_, max), Some(Stored::Text(text) | Stored::Expiring(text, _))) => {
                 Reply::Bytes(text.iter().copied().take(*max as usize).collect())
             }
             (Read::Getrange(..), None) => Reply::Bytes(Vec::new()),
+            (Read::Pttl(_), Some(Stored::Expiring(_, left))) => Reply::Int(*left),
             (Read::Pttl(_), stored) => Reply::Int(if stored.is_some() { -1 } else { -2 }),
             (Read::Zrange(_, from, to), Some(Stored::Zset(zset))) => {
                 let range = zset
@@ -326,7 +329,7 @@ impl Keyspace {
 impl Stored {
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "string",
+            Self::Text(_) | Self::Expiring(..) => "string",
             Self::List { .. } => "list",
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
@@ -419,7 +422,10 @@ fn stored(value: &Value) -> Stored {
                 })
                 .collect(),
         ),
-        _ => Stored::Text(raw(&value["value"])),
+        _ => match value["pttl_ms"].as_i64() {
+            Some(left) => Stored::Expiring(raw(&value["value"]), left),
+            None => Stored::Text(raw(&value["value"])),
+        },
     }
 }
 

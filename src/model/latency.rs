@@ -78,6 +78,8 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
+    /// Jobs in progress stand before those that wait, and there are more of them than are looked at.
+    ManyInProgress,
     /// Redis does not know how far a group is behind, and too many entries wait to be counted.
     LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
@@ -112,6 +114,9 @@ impl Reason {
             Self::PositionsNotReadable => {
                 "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
                  the rights llen, lindex, lpos, multi and exec"
+            }
+            Self::ManyInProgress => {
+                "more jobs are in progress than tailback looks at to tell them from waiting ones"
             }
             Self::LagUnknown => {
                 "Redis does not know the lag of the group (entries were deleted, or its position was \

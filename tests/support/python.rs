@@ -151,6 +151,8 @@ pub fn python(name: &str, args: &[&str]) -> Value {
 #[derive(Debug, Clone, Default)]
 pub struct App {
     environment: Vec<(&'static str, String)>,
+    /// A folder of `.venv` that comes first on the path.
+    folder: Option<&'static str>,
 }
 
 impl App {
@@ -163,6 +165,12 @@ impl App {
         self
     }
 
+    /// With the packages of another requirements file.
+    pub fn with(mut self, folder: &'static str) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
     /// Starts `python -m MODULE ARGS…`, a worker.
     pub fn spawn(&self, name: &str, args: &[&str], dir: &Path) -> Process {
         let mut command = module(name, Rq::V3);
@@ -172,6 +180,12 @@ impl App {
 
     fn environ(&self, command: &mut Command) {
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        if let Some(folder) = self.folder {
+            let mut path = super::root().join(".venv").join(folder).into_os_string();
+            path.push(":");
+            path.push(clients());
+            command.env("PYTHONPATH", path);
+        }
     }
 }
 
