@@ -5,6 +5,7 @@ pub mod arq;
 pub mod celery;
 pub mod dramatiq;
 pub mod glob;
+pub mod huey;
 pub mod list;
 mod marker;
 pub mod name;
@@ -47,6 +48,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Dramatiq,
         redis: Some(dramatiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Huey,
+        redis: Some(huey::bind),
         rabbitmq: None,
     },
     Row {

@@ -4,6 +4,7 @@
 mod arq;
 mod celery;
 mod dramatiq;
+mod huey;
 mod rq;
 mod stream;
 mod taskiq;
