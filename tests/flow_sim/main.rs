@@ -74,6 +74,16 @@ fn a_cold_start_has_a_true_lower_bound_that_becomes_exact() {
 }
 
 #[test]
+fn messages_that_carry_their_time_leave_no_error() {
+    let scenarios = scenarios(1200.0);
+    let named = |name: &str| scenarios.iter().find(|each| each.name == name).unwrap();
+    let mut told = run(named("on/off, stamped"), 5.0, 0.0, true);
+    let mut inferred = run(named("on/off"), 5.0, 0.0, true);
+    let (told, inferred) = (told.head.absolute(1.0), inferred.head.absolute(0.5));
+    assert!(told < 1e-5 && inferred > 0.05, "{told} s, {inferred} s");
+}
+
+#[test]
 fn under_load_the_estimates_are_close_and_not_only_inside() {
     let scenarios = scenarios(900.0);
     let busy = scenarios

@@ -119,20 +119,20 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
         while let Some(event) = events.get(next).filter(|event| event.at <= at) {
             let list = out.lists.level(event.level);
             let id = event.message;
+            let sent = scenario.arrivals.get(id).filter(|_| scenario.stamped);
+            let message = |redelivered| Message {
+                id,
+                redelivered,
+                sent: sent.map(|(at, _)| broker_time(*at).micros()),
+            };
             match event.what {
                 What::Arrives => {
                     pushes += 1;
-                    list.push_front(Message {
-                        id,
-                        redelivered: false,
-                    });
+                    list.push_front(message(false));
                 }
                 What::IsPutBack => {
                     back.insert(id);
-                    list.push_back(Message {
-                        id,
-                        redelivered: true,
-                    });
+                    list.push_back(message(true));
                 }
                 What::IsTaken => {
                     assert_eq!(list.pop_back().map(|message| message.id), Some(id));

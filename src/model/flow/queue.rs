@@ -159,8 +159,8 @@ impl QueueFlow {
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
             self.follow(each, span, settings);
-            if let Some(line) = self.lines.iter().find(|line| line.id == each.line)
-                && let Some(head) = line_age(&line.curve, each, window)
+            if let Some(line) = self.lines.iter_mut().find(|line| line.id == each.line)
+                && let Some(head) = line_age(&mut line.curve, each, span, window)
             {
                 heads.push(head);
             }

@@ -73,6 +73,8 @@ pub enum HeadState {
         latest: Timestamp,
         upper_is_hard: bool,
         source: LatencySource,
+        /// It is also the time at which it came to this line.
+        is_arrival: bool,
     },
     /// Every message is due later.
     AllDueLater,

@@ -38,6 +38,8 @@ pub enum FlowBasis {
     Empty,
     /// The head carries its own time.
     Timestamp,
+    /// The head carries a time at which it cannot have come; so as [`Self::Curve`].
+    TimestampRejected,
     /// Arrivals and departures seen, order kept: hard bounds.
     Curve,
     /// The head was there before our first poll: a lower bound.
@@ -55,6 +57,7 @@ impl FlowBasis {
         match self {
             Self::Empty => "empty",
             Self::Timestamp => "timestamp",
+            Self::TimestampRejected => "timestamp_rejected",
             Self::Curve => "curve",
             Self::Cold => "cold",
             Self::PutBack => "put_back",
@@ -76,6 +79,10 @@ impl FlowBasis {
     pub const fn without_max(self) -> Option<&'static str> {
         match self {
             Self::Empty | Self::Timestamp | Self::Curve => None,
+            Self::TimestampRejected => Some(
+                "the oldest job was there before tailback's first poll, and carries a time that \
+                 cannot be right",
+            ),
             Self::Cold => Some("the oldest job was there before tailback's first poll"),
             Self::PutBack => {
                 Some("jobs were put back at the head, in an order that is not visible")
