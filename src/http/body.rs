@@ -2,7 +2,8 @@
 
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
+    Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,12 +48,17 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// From the configuration; null where none is set.
+    objective: Option<ObjectiveBody>,
+    late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` and `expected_wait_seconds` are null.
     drain_unknown_reason: Option<&'static str>,
     /// What the inference from flow rests on; null where it is not used.
     flow: Option<FlowBody>,
+    /// What single jobs' recorded times add up to; null where the job system records none.
+    measured: Option<MeasuredBody>,
     consumers: Option<u64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
@@ -60,6 +66,29 @@ pub(super) struct QueueBody {
     observed_timestamp_seconds: f64,
     /// How often they are read at present.
     interval_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct MeasuredBody {
+    /// Started jobs whose wait is recorded, and the sum of their waits.
+    waits_count: u64,
+    waits_sum_seconds: f64,
+    /// The same of jobs that are only some of those that started.
+    sampled_waits_count: u64,
+    sampled_waits_sum_seconds: f64,
+    runs_count: u64,
+    runs_sum_seconds: f64,
+    /// Polls before which records were lost: jobs are missing above.
+    gaps_total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectiveBody {
+    wait_seconds: f64,
+    ratio: f64,
+    utilization: f64,
+    slots_per_worker: u32,
+    service_time_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +118,19 @@ struct JobsBody {
     failed: Option<u64>,
 }
 
+/// What a job system tells of all its queues together and not of each.
+#[derive(Debug, Serialize)]
+struct SystemBody {
+    system: &'static str,
+    jobs: JobsBody,
+    next_due_timestamp_seconds: Option<f64>,
+    slots: Option<u64>,
+    busy_workers: Option<u64>,
+    started_total: Option<u64>,
+    finished_total: Option<u64>,
+    failures_total: Option<u64>,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct BrokersBody {
     pub(super) brokers: Vec<BrokerBody>,
@@ -106,6 +148,7 @@ pub(super) struct BrokerBody {
     last_error: Option<ErrorBody>,
     errors: BTreeMap<&'static str, u64>,
     queues: Option<usize>,
+    systems: Vec<SystemBody>,
     queues_dropped: BTreeMap<&'static str, u64>,
     poll_interval_seconds: f64,
     stale_after_seconds: f64,
@@ -145,14 +188,7 @@ impl QueueBody {
             broker: broker.name.to_string(),
             system: queue.system.as_str(),
             queue: queue.queue.to_string(),
-            jobs: JobsBody {
-                ready: jobs.ready,
-                in_progress: jobs.in_progress,
-                scheduled: jobs.scheduled,
-                retry: jobs.retry,
-                deferred: jobs.deferred,
-                failed: jobs.failed,
-            },
+            jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
             priorities: queue
                 .priorities
@@ -174,10 +210,13 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            objective: queue.objective.as_ref().map(ObjectiveBody::new),
+            late_starts_total: queue.late_starts,
             drain_seconds: drain,
             expected_wait_seconds: drain,
             drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
             flow: queue.flow.as_deref().map(FlowBody::new),
+            measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
@@ -205,6 +244,20 @@ fn without_drain(queue: &QueueSnapshot) -> &'static str {
     }
 }
 
+// === impl ObjectiveBody ===
+
+impl ObjectiveBody {
+    fn new(objective: &Objective) -> Self {
+        Self {
+            wait_seconds: objective.wait.as_secs_f64(),
+            ratio: objective.ratio,
+            utilization: objective.utilization,
+            slots_per_worker: objective.slots_per_worker,
+            service_time_seconds: objective.service_time.map(|time| time.as_secs_f64()),
+        }
+    }
+}
+
 // === impl FlowBody ===
 
 impl FlowBody {
@@ -218,6 +271,59 @@ impl FlowBody {
             censored_total: totals.censored,
             removed_total: totals.removed,
             put_back_total: totals.put_back,
+        }
+    }
+}
+
+// === impl MeasuredBody ===
+
+impl MeasuredBody {
+    fn new(measured: &MeasuredView) -> Self {
+        let told =
+            |times: &Option<Waits>| times.as_ref().map_or((0, 0.0), |t| (t.count(), t.sum()));
+        let (waits, sampled) = (told(&measured.waits), told(&measured.sampled_waits));
+        let runs = told(&measured.runs);
+        Self {
+            waits_count: waits.0,
+            waits_sum_seconds: waits.1,
+            sampled_waits_count: sampled.0,
+            sampled_waits_sum_seconds: sampled.1,
+            runs_count: runs.0,
+            runs_sum_seconds: runs.1,
+            gaps_total: measured.gaps,
+        }
+    }
+}
+
+// === impl SystemBody ===
+
+impl SystemBody {
+    fn new(totals: &SystemTotals) -> Self {
+        let counters = totals.counters;
+        Self {
+            system: totals.system.as_str(),
+            jobs: JobsBody::new(totals.jobs),
+            next_due_timestamp_seconds: totals.next_due.map(Timestamp::as_secs_f64),
+            slots: totals.slots,
+            busy_workers: totals.busy_workers,
+            started_total: counters.started,
+            finished_total: counters.finished,
+            failures_total: counters.failures,
+        }
+    }
+}
+
+// === impl JobsBody ===
+
+impl JobsBody {
+    fn new(jobs: Jobs) -> Self {
+        Self {
+            ready: jobs.ready,
+            in_progress: jobs.in_progress,
+            scheduled: jobs.scheduled,
+            retry: jobs.retry,
+            deferred: jobs.deferred,
+            failed: jobs.failed,
         }
     }
 }
@@ -249,6 +355,12 @@ impl BrokerBody {
                 })
                 .collect(),
             queues: fresh.then(|| broker.fresh_queues(now).count()),
+            systems: broker
+                .systems
+                .iter()
+                .filter(|_| fresh)
+                .map(SystemBody::new)
+                .collect(),
             queues_dropped: broker
                 .dropped
                 .iter()

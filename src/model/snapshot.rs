@@ -1,10 +1,11 @@
 //! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
 //! together.
 
-use super::flow::FlowView;
+use super::flow::{FlowView, Waits};
 use super::latency::LatencySource;
-use super::observation::{Counters, Jobs};
-use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
+use super::measured::MeasuredView;
+use super::observation::{Counters, Jobs, SystemTotals};
+use super::{DropReason, ErrorKind, Latency, Objective, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct BrokerSnapshot {
     pub stale_after: Duration,
     pub cost: Cost,
     pub dropped: BTreeMap<DropReason, u64>,
+    /// What job systems tell of all their queues together.
+    pub systems: Arc<[SystemTotals]>,
     /// Sorted by system, then name; each pair once.
     pub queues: Arc<[QueueSnapshot]>,
 }
@@ -128,6 +131,23 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// How long its jobs may wait, if the configuration says so.
+    pub objective: Option<Objective>,
+    /// Jobs that started later than that; never falling. Absent without an objective, and where no
+    /// waits can be known.
+    pub late_starts: Option<u64>,
     /// Waits and forecasts; absent where the flow of the queue is not observed.
     pub flow: Option<Arc<FlowView>>,
+    /// Recorded times of single jobs; absent where the job system records none.
+    pub measured: Option<Arc<MeasuredView>>,
+}
+
+impl QueueSnapshot {
+    /// The histogram of waits: of recorded times where all jobs have them, else inferred.
+    pub fn waits(&self) -> Option<&Waits> {
+        match &self.measured {
+            Some(measured) if measured.waits.is_some() => measured.waits.as_ref(),
+            _ => self.flow.as_ref()?.waits.as_ref(),
+        }
+    }
 }

@@ -122,8 +122,9 @@ impl RedisSource {
             }
             overview(bound, session, clock, &mut harvest).await?;
             round
-                .hold((layout, bound), session, clock, &mut harvest)
+                .hold((layout, &mut *bound), session, clock, &mut harvest)
                 .await?;
+            harvest.systems.extend(bound.layout.totals());
         }
         // Only now: a poll that fails half-way has told nobody anything.
         for sighting in std::mem::take(&mut harvest.sightings) {

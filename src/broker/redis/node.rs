@@ -223,7 +223,7 @@ impl Node {
     pub(super) async fn scan(
         &mut self,
         cursor: u64,
-        pattern: &[u8],
+        (pattern, of_type): (&[u8], Option<&'static str>),
         count: u32,
     ) -> Result<Result<Page, Refusal>, BrokerError> {
         let mut pipeline = Pipeline::with_capacity(1);
@@ -232,6 +232,9 @@ impl Node {
             pipeline.arg("MATCH").arg(pattern);
         }
         pipeline.arg("COUNT").arg(count);
+        if let Some(of_type) = of_type {
+            pipeline.arg("TYPE").arg(of_type);
+        }
         self.meter.count("scan", 1);
         let mut pages = self.pages(&mut pipeline).await?;
         pages.pop().ok_or_else(|| self.out_of_step("SCAN"))

@@ -133,10 +133,10 @@ impl Session {
         &mut self,
         node: usize,
         cursor: u64,
-        pattern: &[u8],
+        what: (&[u8], Option<&'static str>),
         count: u32,
     ) -> Result<Result<Page, Refusal>, BrokerError> {
-        self.node(node)?.scan(cursor, pattern, count).await
+        self.node(node)?.scan(cursor, what, count).await
     }
 
     /// One page of each of several sets.

@@ -9,7 +9,7 @@
 use super::list::{Context, List};
 use super::unacked::{Routes, Unacked};
 use crate::config;
-use crate::layout::marker::{Memory, Sight};
+use crate::layout::marker::{MARKER_BYTES, Memory, Sight};
 use crate::layout::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
     UNSTAMPED,
@@ -17,9 +17,6 @@ use crate::layout::redis::{
 use crate::model::flow::{FlowSample, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
-
-/// Bytes that the markers of one conversation may bring in.
-const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     let options = redis.celery.clone();

@@ -83,10 +83,6 @@ impl Watch {
         }
     }
 
-    pub(crate) fn key(&self) -> Bytes {
-        Bytes::clone(&self.key)
-    }
-
     /// The size of the head when it was last seen.
     pub(crate) fn last_head_size(&self) -> Option<u32> {
         self.marks.head_size
