@@ -102,7 +102,7 @@ struct FlowBody {
     waits_sum_seconds: f64,
     /// Started jobs that are older than the first poll: their wait is unknown.
     censored_total: u64,
-    /// Jobs that left without having been started, where the broker tells the two apart.
+    /// Jobs that left without having been started, where that can be told.
     removed_total: u64,
     /// Jobs that came back to the head.
     put_back_total: u64,

@@ -83,8 +83,8 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
                 is_first: false,
                 turned_over: false,
                 is_pushed: false,
-                unseen: 0,
                 out_of_order: false,
+                ..Arrivals::default()
             },
             started: None,
             head: LineHead::PLAIN,

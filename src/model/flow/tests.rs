@@ -312,8 +312,8 @@ fn arrivals(total: u64) -> Arrivals {
         is_first: false,
         turned_over: false,
         is_pushed: true,
-        unseen: 0,
         out_of_order: false,
+        ..Arrivals::default()
     }
 }
 
