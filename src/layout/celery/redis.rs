@@ -202,6 +202,7 @@ impl CeleryProbe<'_> {
         }
         observation.jobs.ready = Some(ready);
         observation.jobs.in_progress = held.map(|held| held.in_progress);
+        observation.prefetched = observation.jobs.in_progress;
         observation.jobs.scheduled = held.map(|held| held.scheduled + scheduled);
         observation.head = lists
             .iter()

@@ -317,6 +317,7 @@ impl QueueFlow {
             totals: self.totals,
             waits: self.waits.clone(),
             drain: drain.and_then(|secs| Duration::try_from_secs_f64(secs).ok()),
+            departures_per_second: rate,
             basis: self.basis,
         }
     }

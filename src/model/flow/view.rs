@@ -31,6 +31,8 @@ pub struct FlowView {
     /// Absent until a job whose arrival was seen has started.
     pub waits: Option<Waits>,
     pub drain: Option<Duration>,
+    /// Departures a second while there is something to take; 0 if none has been seen.
+    pub departures_per_second: f64,
     pub basis: FlowBasis,
 }
 
