@@ -107,6 +107,7 @@ impl QueueMemory {
             source: self.source.unwrap_or(LatencySource::None),
             oldest_in_progress: observation.oldest_in_progress,
             next_due: observation.next_due,
+            prefetched: observation.prefetched,
             consumers: observation.consumers,
             busy_workers: observation.busy_workers,
             paused: observation.paused,
