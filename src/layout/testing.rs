@@ -1,6 +1,9 @@
 //! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
 //! that holds a layout's conversations with it.
 
+mod recordings;
+mod systems;
+
 use super::glob;
 use super::name;
 use super::redis::{
@@ -8,7 +11,7 @@ use super::redis::{
     Side, Step,
 };
 use crate::config;
-use crate::model::{Observation, Timestamp};
+use crate::model::{Observation, SystemTotals, Timestamp};
 use base64::Engine as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -47,6 +50,19 @@ pub(crate) fn redis() -> config::Redis {
 /// Keys with their values.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
+
+/// What one poll gave and cost.
+struct Driven {
+    outcomes: Vec<Outcome>,
+    /// Commands about each queue.
+    costs: Vec<usize>,
+    /// Commands about all queues together.
+    overview: usize,
+    totals: Option<SystemTotals>,
+}
+
+/// What the Redis source allows a conversation.
+const MAX_ROUNDS: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
@@ -212,24 +228,64 @@ impl Keyspace {
     /// Finds the layout's queues and polls them, as the Redis source does.
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
+        self.overview(layout, now);
+        self.converse(layout, &queues, now).0
+    }
+
+    /// The same with a conversation for each queue, so that each has its cost.
+    fn drive(&self, layout: &mut dyn Layout, now: Timestamp) -> Driven {
+        let queues = self.discover(layout);
+        let overview = self.overview(layout, now);
+        let (outcomes, costs) = queues
+            .chunks(1)
+            .map(|queue| {
+                let (mut outcomes, cost) = self.converse(layout, queue, now);
+                (outcomes.remove(0), cost)
+            })
+            .unzip();
+        Driven {
+            outcomes,
+            costs,
+            overview,
+            totals: layout.totals(),
+        }
+    }
+
+    /// What concerns all queues together; the commands that it took.
+    fn overview(&self, layout: &mut dyn Layout, now: Timestamp) -> usize {
         layout.begin();
         let mut replies = Vec::new();
-        for round in 0.. {
-            assert!(round < 16, "the overview does not end");
+        let mut cost = 0;
+        for round in 0..MAX_ROUNDS {
             let reads = layout.overview(round, replies, now);
             if reads.is_empty() {
-                break;
+                return cost;
             }
+            cost += commands(&reads);
             replies = self.answers(&reads);
         }
-        let mut probe = layout.probe(&queues, now);
+        panic!("the overview does not end");
+    }
+
+    /// One conversation, and the commands that it took.
+    fn converse(
+        &self,
+        layout: &mut dyn Layout,
+        queues: &[QueueRef],
+        now: Timestamp,
+    ) -> (Vec<Outcome>, usize) {
+        let mut probe = layout.probe(queues, now);
         let mut replies = Vec::new();
-        for _ in 0..16 {
+        let mut cost = 0;
+        for _ in 0..MAX_ROUNDS {
             match probe.step(replies) {
-                Step::Read(reads) => replies = self.answers(&reads),
+                Step::Read(reads) => {
+                    cost += commands(&reads);
+                    replies = self.answers(&reads);
+                }
                 Step::Done(outcomes) => {
                     assert_eq!(outcomes.len(), queues.len());
-                    return outcomes;
+                    return (outcomes, cost);
                 }
             }
         }
@@ -341,6 +397,14 @@ impl Stored {
             .and_then(|place| tail.get(place));
         bytes(head.get(place).or(from_tail).or(tail.last()))
     }
+}
+
+fn commands(reads: &[Read]) -> usize {
+    let width = |read: &Read| match read {
+        Read::Atomic(_, reads) => reads.len() + 2,
+        _ => 1,
+    };
+    reads.iter().map(width).sum()
 }
 
 /// Members and scores as `WITHSCORES` interleaves them.
