@@ -144,10 +144,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A length or count.
+    /// A length or count. No server holds more than 2^52 of anything, so sums stay in range and
+    /// fractions exact.
     pub fn count(self) -> Result<u64, Refusal> {
         match self {
-            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(1 << 52)),
             other => Err(other.unexpected("a number")),
         }
     }

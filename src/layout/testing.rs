@@ -1,6 +1,8 @@
 //! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
 //! that holds a layout's conversations with it.
 
+pub(crate) mod arbitrary;
+mod fuzz;
 mod recordings;
 mod systems;
 
@@ -13,6 +15,7 @@ use super::redis::{
 use crate::config;
 use crate::model::{Observation, SystemTotals, Timestamp};
 use base64::Engine as _;
+use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -107,6 +110,31 @@ impl Keyspace {
                 head,
             },
         )
+    }
+
+    /// Puts other values at some keys, and bytes in place of some elements and fields.
+    fn change(&mut self, values: &[(Index, Stored)], parts: &[(Index, Vec<u8>)]) {
+        let keys: Vec<Vec<u8>> = self.0.keys().cloned().collect();
+        for (at, value) in values {
+            self.0.insert(at.get(&keys).clone(), value.clone());
+        }
+        for (at, part) in parts {
+            let Some(stored) = self.0.get_mut(at.get(&keys)) else {
+                continue;
+            };
+            match stored {
+                Stored::Text(text) => text.clone_from(part),
+                Stored::List { head, tail, .. } => {
+                    let all = head.iter_mut().chain(tail);
+                    all.for_each(|element| element.clone_from(part));
+                }
+                Stored::Hash(fields) => {
+                    fields.values_mut().for_each(|value| value.clone_from(part));
+                }
+                Stored::Set(members) => members.push(part.clone()),
+                Stored::Zset(members) => members.insert(0, (part.clone(), 0.0)),
+            }
+        }
     }
 
     /// What a Redis with these keys answers.

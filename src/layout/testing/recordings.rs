@@ -69,11 +69,20 @@ impl Recording {
         Keyspace::recorded(&read(&self.file), case)
     }
 
+    /// Each case, with a new layout for it and its time.
+    pub(super) fn bound(
+        &self,
+        bind: BindRedis,
+    ) -> impl Iterator<Item = (Box<dyn Layout>, Keyspace, Timestamp)> {
+        let bound = move |case: &Case| (case.bind(bind), self.keys(&case.name), case.now());
+        self.cases.iter().map(bound)
+    }
+
     /// Polls a case twice with a new layout, after what was before it, and gives what each of the
     /// last two polls saw and asked.
     pub(super) fn drive(&self, case: &Case, bind: BindRedis) -> Vec<Driven> {
         let mut layout = case.bind(bind);
-        let now = Timestamp::from_secs_f64(case.now.into()).unwrap();
+        let now = case.now();
         if let Some(before) = &case.before {
             self.keys(before).drive(&mut *layout, now);
         }
@@ -86,6 +95,10 @@ impl Recording {
 // === impl Case ===
 
 impl Case {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs_f64(self.now.into()).unwrap()
+    }
+
     fn bind(&self, bind: BindRedis) -> Box<dyn Layout> {
         let text = format!(
             "[brokers.main.redis]\nurl = 'redis://nowhere'\n{}",
