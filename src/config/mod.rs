@@ -8,6 +8,7 @@ mod fault;
 mod filter;
 mod from_urls;
 mod load;
+mod objectives;
 mod poll;
 mod rabbitmq;
 mod reader;
@@ -21,6 +22,7 @@ mod values;
 pub use environment::{Environment, NotUtf8};
 pub use fault::{Fault, Faults};
 pub use filter::QueueFilter;
+pub use objectives::Objectives;
 
 use crate::model::BrokerKind;
 use crate::redact::Secret;
@@ -37,6 +39,7 @@ pub struct Config {
     pub state: State,
     /// In the order of their names; at least one.
     pub brokers: Vec<Broker>,
+    pub objectives: Objectives,
 }
 
 /// What outlives a restart.

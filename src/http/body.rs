@@ -2,8 +2,8 @@
 
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, QueueSnapshot, Reason,
-    SystemTotals, Timestamp, Waits,
+    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
+    Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -48,6 +48,9 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// From the configuration; null where none is set.
+    objective: Option<ObjectiveBody>,
+    late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` and `expected_wait_seconds` are null.
@@ -77,6 +80,15 @@ struct MeasuredBody {
     runs_sum_seconds: f64,
     /// Polls before which records were lost: jobs are missing above.
     gaps_total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectiveBody {
+    wait_seconds: f64,
+    ratio: f64,
+    utilization: f64,
+    slots_per_worker: u32,
+    service_time_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -198,6 +210,8 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            objective: queue.objective.as_ref().map(ObjectiveBody::new),
+            late_starts_total: queue.late_starts,
             drain_seconds: drain,
             expected_wait_seconds: drain,
             drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
@@ -227,6 +241,20 @@ fn without_drain(queue: &QueueSnapshot) -> &'static str {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
         Some(_) => "no job starts while jobs are ready",
+    }
+}
+
+// === impl ObjectiveBody ===
+
+impl ObjectiveBody {
+    fn new(objective: &Objective) -> Self {
+        Self {
+            wait_seconds: objective.wait.as_secs_f64(),
+            ratio: objective.ratio,
+            utilization: objective.utilization,
+            slots_per_worker: objective.slots_per_worker,
+            service_time_seconds: objective.service_time.map(|time| time.as_secs_f64()),
+        }
     }
 }
 

@@ -73,6 +73,12 @@ catalog! {
         "Run times of jobs that ended, where the job system records them.";
     QUEUE_GAPS = Counter "tailback_queue_gaps_total" QUEUE,
         "Polls before which records of jobs were lost unread: waits, run times and counters lack those jobs.";
+    QUEUE_LATE_STARTS = Counter "tailback_queue_late_starts_total" QUEUE,
+        "Jobs that started later than the queue's objective allows; absent without an objective.";
+    QUEUE_OBJECTIVE = Gauge "tailback_queue_wait_objective_seconds" QUEUE,
+        "How long a job may wait, as configured.";
+    QUEUE_OBJECTIVE_RATIO = Gauge "tailback_queue_wait_objective_ratio" QUEUE,
+        "Share of jobs that must start within that time, as configured.";
     QUEUE_ENQUEUED = Counter "tailback_queue_enqueued_total" QUEUE, "Jobs that arrived.";
     QUEUE_STARTED = Counter "tailback_queue_started_total" QUEUE,
         "Jobs handed to a worker for the first time.";

@@ -105,6 +105,16 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
         Some(Value::Int(queue.measured.as_ref()?.gaps))
     });
     let count = |count: Option<u64>| count.map(Value::Int);
+    each(encoder, queues, &QUEUE_LATE_STARTS, |queue| {
+        count(queue.late_starts)
+    });
+    each(encoder, queues, &QUEUE_OBJECTIVE, |queue| {
+        let wait = queue.objective?.wait;
+        Some(Value::Float(wait.as_secs_f64()))
+    });
+    each(encoder, queues, &QUEUE_OBJECTIVE_RATIO, |queue| {
+        Some(Value::Float(queue.objective?.ratio))
+    });
     each(encoder, queues, &QUEUE_ENQUEUED, |queue| {
         count(queue.counters.enqueued)
     });

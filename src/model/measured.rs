@@ -1,6 +1,6 @@
 //! What single jobs' recorded times add up to.
 
-use super::flow::Waits;
+use super::flow::{Settings, Waits};
 use super::observation::Measured;
 use std::sync::Arc;
 
@@ -13,22 +13,44 @@ pub struct MeasuredView {
     pub sampled_waits: Option<Waits>,
     /// Of jobs that ended.
     pub runs: Option<Waits>,
+    /// Jobs among `waits` that waited longer than the objective allows.
+    pub late: u64,
     /// Observations before which records were lost.
     pub gaps: u64,
 }
 
 impl MeasuredView {
-    /// The same with the jobs of one more observation.
-    #[must_use]
-    pub fn with(mut self, measured: &Measured, buckets: &Arc<[f64]>) -> Self {
-        let waits = match measured.is_sample {
-            true => &mut self.sampled_waits,
-            false => &mut self.waits,
+    /// What was known before with the jobs of one more observation.
+    pub(super) fn after(
+        before: Option<Arc<Self>>,
+        seen: &Measured,
+        settings: &Settings<'_>,
+    ) -> Arc<Self> {
+        let mut view = match before {
+            Some(view)
+                if *seen
+                    == Measured {
+                        is_sample: seen.is_sample,
+                        ..Measured::default()
+                    } =>
+            {
+                return view;
+            }
+            Some(view) => Arc::unwrap_or_clone(view),
+            None => Self::default(),
         };
-        record(waits, &measured.waits, buckets);
-        record(&mut self.runs, &measured.runs, buckets);
-        self.gaps = self.gaps.saturating_add(measured.has_gap.into());
-        self
+        let waits = match seen.is_sample {
+            true => &mut view.sampled_waits,
+            false => &mut view.waits,
+        };
+        record(waits, &seen.waits, settings.buckets);
+        record(&mut view.runs, &seen.runs, settings.buckets);
+        if let Some(objective) = settings.objective.filter(|_| !seen.is_sample) {
+            let late = seen.waits.iter().filter(|wait| **wait > objective).count();
+            view.late = view.late.saturating_add(late as u64);
+        }
+        view.gaps = view.gaps.saturating_add(seen.has_gap.into());
+        Arc::new(view)
     }
 }
 
@@ -42,6 +64,7 @@ fn record(into: &mut Option<Waits>, times: &[std::time::Duration], buckets: &Arc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::flow::Counts;
     use std::time::Duration;
 
     #[test]
@@ -59,14 +82,21 @@ mod tests {
             has_gap: true,
             ..Measured::default()
         };
-        let view = MeasuredView::default()
-            .with(&all, &buckets)
-            .with(&some, &buckets);
+        let settings = Settings {
+            buckets: &buckets,
+            counts: Counts::Exact,
+            objective: Some(secs(2)),
+        };
+        let view = MeasuredView::after(None, &all, &settings);
+        let same = MeasuredView::after(Some(Arc::clone(&view)), &Measured::default(), &settings);
+        assert!(Arc::ptr_eq(&view, &same));
+        drop(same);
+        let view = Arc::unwrap_or_clone(MeasuredView::after(Some(view), &some, &settings));
         let waits = view.waits.unwrap();
         assert_eq!((waits.count(), waits.sum()), (2, 6.0));
         assert_eq!(waits.buckets().collect::<Vec<_>>(), [(1.0, 1), (10.0, 2)]);
         assert_eq!(view.sampled_waits.unwrap().count(), 1);
         assert_eq!(view.runs.unwrap().buckets().last(), Some((10.0, 0)));
-        assert_eq!(view.gaps, 1);
+        assert_eq!((view.gaps, view.late), (1, 1));
     }
 }

@@ -6,6 +6,7 @@ mod fault;
 pub mod flow;
 mod latency;
 mod measured;
+mod objective;
 mod observation;
 mod saved;
 mod snapshot;
@@ -17,6 +18,7 @@ pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use latency::{Age, Latency, LatencySource, Reason};
 pub use measured::MeasuredView;
+pub use objective::{Objective, Objectives};
 pub use observation::{
     Counters, Head, JobState, Jobs, Measured, Observation, System, SystemTotals, Window,
 };

@@ -5,7 +5,7 @@ use super::flow::{FlowView, Waits};
 use super::latency::LatencySource;
 use super::measured::MeasuredView;
 use super::observation::{Counters, Jobs, SystemTotals};
-use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
+use super::{DropReason, ErrorKind, Latency, Objective, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,6 +131,11 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// How long its jobs may wait, if the configuration says so.
+    pub objective: Option<Objective>,
+    /// Jobs that started later than that; never falling. Absent without an objective, and where no
+    /// waits can be known.
+    pub late_starts: Option<u64>,
     /// Waits and forecasts; absent where the flow of the queue is not observed.
     pub flow: Option<Arc<FlowView>>,
     /// Recorded times of single jobs; absent where the job system records none.

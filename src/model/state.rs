@@ -1,15 +1,15 @@
 //! The fold of polls into snapshots, one per broker. Owned by the store task.
 
+mod queue;
+
 use super::counter::MonotoneCounter;
-use super::flow::{
-    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
-};
-use super::latency::{Latency, LatencySource};
-use super::measured::MeasuredView;
+use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift};
+use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
 use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
+use queue::QueueMemory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub struct BrokerState {
     stale_after: Duration,
     /// Upper bounds of the buckets of waits.
     wait_buckets: Arc<[f64]>,
+    objectives: Option<Arc<dyn Objectives>>,
     ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
     systems: HashMap<System, [MonotoneCounter; 6]>,
@@ -66,18 +67,6 @@ pub struct BrokerState {
     resumed: Option<Resumed>,
     /// The end of the last poll of a flow, on our clock and the broker's.
     clock: Option<(f64, Timestamp)>,
-}
-
-/// What outlives a poll of one queue.
-#[derive(Debug, Default)]
-struct QueueMemory {
-    counters: [MonotoneCounter; 6],
-    source: Option<LatencySource>,
-    /// The poll that last named it, and the one that last read it.
-    seen: u64,
-    read: u64,
-    flow: FlowMemory,
-    measured: Option<Arc<MeasuredView>>,
 }
 
 impl BrokerState {
@@ -106,6 +95,7 @@ impl BrokerState {
             },
             stale_after,
             wait_buckets: DEFAULT_BUCKETS.into(),
+            objectives: None,
             ledger: Ledger::default(),
             queues: HashMap::new(),
             systems: HashMap::new(),
@@ -132,6 +122,13 @@ impl BrokerState {
     #[must_use]
     pub fn with_wait_buckets(mut self, buckets: Arc<[f64]>) -> Self {
         self.wait_buckets = buckets;
+        self
+    }
+
+    /// Queues have the objectives that these say.
+    #[must_use]
+    pub fn with_objectives(mut self, objectives: Arc<dyn Objectives>) -> Self {
+        self.objectives = Some(objectives);
         self
     }
 
@@ -173,12 +170,23 @@ impl BrokerState {
         let settings = Settings {
             buckets: &self.wait_buckets,
             counts,
+            objective: None,
         };
         let interval = self.snapshot.interval;
         let mut queues = Vec::with_capacity(observations.len() + success.kept.len());
         for observation in observations {
             let key = (observation.system, Arc::clone(&observation.queue));
-            let memory = self.queues.entry(key).or_default();
+            let memory = self
+                .queues
+                .entry(key)
+                .or_insert_with_key(|(system, queue)| {
+                    QueueMemory::new(
+                        self.objectives.as_deref(),
+                        &self.snapshot.name,
+                        *system,
+                        queue,
+                    )
+                });
             (memory.seen, memory.read) = (polls, polls);
             queues.push(memory.fold(observation, (at, interval), &settings));
         }
@@ -226,10 +234,9 @@ impl BrokerState {
             if let Some(flow) = flow
                 && !self.queues.contains_key(&key)
             {
-                let memory = QueueMemory {
-                    flow,
-                    ..QueueMemory::default()
-                };
+                let objectives = self.objectives.as_deref();
+                let mut memory = QueueMemory::new(objectives, &self.snapshot.name, key.0, &key.1);
+                memory.flow = flow;
                 self.queues.insert(key, memory);
             }
         }
@@ -301,78 +308,6 @@ impl BrokerState {
             message: failure.message.as_str().into(),
             at: at.wall,
         });
-    }
-}
-
-impl QueueMemory {
-    fn fold(
-        &mut self,
-        mut observation: Observation,
-        (observed, interval): (Now, Duration),
-        settings: &Settings<'_>,
-    ) -> QueueSnapshot {
-        let latency = match &observation.flow {
-            None => Latency::from_head(observation.head, observation.window),
-            Some(sample) => observation.statistics.fold(
-                &mut self.flow,
-                sample,
-                observation.window,
-                observation.jobs.ready,
-                settings,
-            ),
-        };
-        let flow = self.flow.view().map(|flow| match observation.flow {
-            Some(_) => flow,
-            // The totals stand; what was true at the last sight may no longer be.
-            None => Arc::new(FlowView {
-                drain: None,
-                basis: FlowBasis::Unknown,
-                ..FlowView::clone(&flow)
-            }),
-        });
-        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
-            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
-            None => latency,
-        };
-        if let Some(flow) = &flow {
-            let counters = &mut observation.counters;
-            counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
-            counters.started = counters.started.or(Some(flow.totals.started));
-        }
-        if let Some(measured) = &observation.measured {
-            let view = self.measured.as_deref().cloned().unwrap_or_default();
-            self.measured = Some(Arc::new(view.with(measured, settings.buckets)));
-        }
-        match latency {
-            Latency::Known { source, .. } => self.source = Some(source),
-            // An empty queue says nothing of where its times come from.
-            Latency::Empty => {}
-            Latency::Unknown(_) => self.source = Some(LatencySource::None),
-        }
-        let counters = observation
-            .counters
-            .zip_with(&mut self.counters, |raw, counter| {
-                raw.map(|raw| counter.observe(raw))
-            });
-        QueueSnapshot {
-            system: observation.system,
-            queue: observation.queue,
-            observed,
-            interval: observation.interval.unwrap_or_default().max(interval),
-            jobs: observation.jobs,
-            jobs_unknown: observation.jobs_unknown,
-            priorities: observation.priorities,
-            latency,
-            source: self.source.unwrap_or(LatencySource::None),
-            oldest_in_progress: observation.oldest_in_progress,
-            next_due: observation.next_due,
-            consumers: observation.consumers,
-            busy_workers: observation.busy_workers,
-            paused: observation.paused,
-            counters,
-            flow,
-            measured: self.measured.clone(),
-        }
     }
 }
 

@@ -257,7 +257,11 @@ fn poll(
                 {
                     line.arrivals.unseen = share;
                 }
-                let settings = Settings { buckets, counts };
+                let settings = Settings {
+                    buckets,
+                    counts,
+                    objective: None,
+                };
                 return memory.apply(&sample, Window { from: now, to: now }, &settings);
             }
         }

@@ -21,6 +21,7 @@ mod exposition;
 mod flow_live;
 mod harness;
 mod layering;
+mod objectives_live;
 mod outage;
 mod prometheus;
 mod rabbitmq_live;

@@ -54,13 +54,15 @@ struct Line {
     curve: WaitCurve,
 }
 
-/// What holds for all queues of a broker at one poll.
+/// What holds for a queue at one poll.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
     /// Upper bounds of the buckets of waits.
     pub buckets: &'a Arc<[f64]>,
     /// How good the numbers are of lines that turned over.
     pub counts: Counts,
+    /// A longer wait is late.
+    pub objective: Option<Duration>,
 }
 
 // === impl FlowMemory ===
@@ -235,6 +237,8 @@ impl QueueFlow {
             _ => now,
         });
         let waits = &mut self.waits;
+        let objective = settings.objective.map(|objective| objective.as_secs_f64());
+        let mut late = 0;
         let poll = Poll {
             from: span.from,
             to: span.to,
@@ -247,11 +251,16 @@ impl QueueFlow {
             removed,
             put_back,
             censored,
+            censored_min,
         } = line.curve.update(poll, |segment| {
+            late += objective.map_or(0, |wait| segment.count - segment.within(wait));
             waits
                 .get_or_insert_with(|| Waits::new(Arc::clone(settings.buckets)))
                 .add(&segment);
         });
+        if objective.is_some_and(|wait| censored_min > wait) {
+            late += censored;
+        }
         let lost = arrivals.epoch != line.epoch;
         if lost {
             line.curve.lose_sight();
@@ -266,6 +275,7 @@ impl QueueFlow {
         totals.removed = totals.removed.saturating_add(removed);
         totals.put_back = totals.put_back.saturating_add(put_back);
         totals.censored = totals.censored.saturating_add(censored);
+        totals.late = totals.late.saturating_add(late);
         if lost || arrivals.turned_over {
             totals.counts = totals.counts.max(if lost {
                 Counts::LowerBound

@@ -1,6 +1,8 @@
 //! The curve against the vectors of the reference model, and against made-up queues whose truth is
 //! known.
 
+mod late;
+
 use super::*;
 use crate::model::{Latency, LatencySource, Timestamp, Window};
 use proptest::prelude::*;
@@ -271,6 +273,7 @@ fn apply(memory: &mut FlowMemory, at: f64, lines: &[LineSample]) -> Latency {
         &Settings {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
+            objective: None,
         },
     )
 }
@@ -342,6 +345,7 @@ fn a_broker_clock_that_jumps_ahead_costs_the_memory_and_one_that_falls_back_does
             &Settings {
                 buckets: &DEFAULT_BUCKETS.into(),
                 counts: Counts::Exact,
+                objective: None,
             },
         );
         assert_eq!(bounds(latency).1, want);

@@ -17,6 +17,9 @@ pub struct FlowTotals {
     pub put_back: u64,
     /// Started, but older than our first poll: not in the histogram.
     pub censored: u64,
+    /// Started later than the queue's objective allows, if it has one: those that were within it by
+    /// the best estimate are not among them, censored ones are if they certainly were not.
+    pub late: u64,
     /// How good all these are.
     pub counts: Counts,
 }
