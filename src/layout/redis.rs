@@ -61,6 +61,8 @@ pub enum Read {
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
     Zrange(Bytes, u32, u32),
+    /// The last members, at most [`Read::MAX_ELEMENTS`], and their scores, lowest score first.
+    ZrangeLast(Bytes, u32),
     Exists(Bytes),
     Type(Bytes),
     /// Where in a list an element is: up to `matches` indexes from the left, looking at no more than
@@ -122,6 +124,7 @@ impl Read {
             | Self::XrangeAfter(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
+            | Self::ZrangeLast(key, _)
             | Self::Exists(key)
             | Self::Type(key)
             | Self::Lpos { key, .. }

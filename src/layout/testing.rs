@@ -208,6 +208,9 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
+            (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
+                scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
+            }
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -237,6 +240,7 @@ impl Keyspace {
                 Read::Lrange(..)
                 | Read::Smembers(_)
                 | Read::Zrange(..)
+                | Read::ZrangeLast(..)
                 | Read::ZrangeByScore { .. }
                 | Read::Hgetall(_),
                 None,

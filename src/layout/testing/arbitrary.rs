@@ -165,7 +165,10 @@ impl Madness {
             Read::Lpos { .. } => Reply::Array(self.some(|mad| Reply::Int(mad.int()))),
             Read::Hmget(_, fields) => Reply::Array(fields.iter().map(|_| text(self)).collect()),
             Read::Lrange(..) | Read::Smembers(_) => Reply::Array(self.some(text)),
-            Read::Hgetall(_) | Read::Zrange(..) | Read::ZrangeByScore { .. } => {
+            Read::Hgetall(_)
+            | Read::Zrange(..)
+            | Read::ZrangeLast(..)
+            | Read::ZrangeByScore { .. } => {
                 let pairs = self.int().clamp(0, 6);
                 Reply::Array((0..pairs * 2).map(|_| text(self)).collect())
             }

@@ -95,8 +95,14 @@ impl Column {
         self.mark("workers", EACH, seen.consumers.is_some());
         self.mark("busy workers", EACH, seen.busy_workers.is_some());
         self.mark("paused", EACH, seen.paused.is_some());
-        for row in ["waits", "enqueued", "started"] {
-            self.mark(row, "flow", seen.flow.is_some());
+        // Inferred only where it is not told.
+        let measured = seen.measured.as_ref().filter(|seen| !seen.is_sample);
+        for (row, is_told) in [
+            ("waits", measured.is_some()),
+            ("enqueued", seen.counters.enqueued.is_some()),
+            ("started", seen.counters.started.is_some()),
+        ] {
+            self.mark(row, "flow", seen.flow.is_some() && !is_told);
         }
         if let Some(measured) = &seen.measured {
             let word = if measured.is_sample { "sample" } else { EACH };
@@ -117,6 +123,7 @@ impl Column {
             known.push((source.as_str(), upper_is_hard));
         }
         let lines = seen.flow.iter().flat_map(|flow| &flow.lines);
+        let lines = lines.filter(|line| line.ready > 0);
         known.extend(lines.filter_map(|line| match line.head.state {
             HeadState::Stamped {
                 source,
