@@ -120,6 +120,7 @@ pub struct QueueSnapshot {
     pub interval: Duration,
     pub jobs: Jobs,
     pub jobs_unknown: Option<Reason>,
+    pub ready_at_least: Option<u64>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.

@@ -103,6 +103,7 @@ impl QueueMemory {
             interval: observation.interval.unwrap_or_default().max(interval),
             jobs: observation.jobs,
             jobs_unknown: observation.jobs_unknown,
+            ready_at_least: observation.ready_at_least,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),
