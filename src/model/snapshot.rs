@@ -2,6 +2,7 @@
 //! together.
 
 use super::flow::FlowView;
+use super::history::History;
 use super::latency::LatencySource;
 use super::observation::{Counters, Jobs};
 use super::{DropReason, ErrorKind, Latency, Reason, System, Timestamp};
@@ -80,7 +81,7 @@ impl BrokerSnapshot {
 
     /// Whether one queue's own observation is recent enough.
     pub fn is_queue_fresh(&self, queue: &QueueSnapshot, now: Now) -> bool {
-        let limit = self.stale_after.max(queue.interval * 2);
+        let limit = held(self.stale_after, queue.interval);
         now.mono.saturating_duration_since(queue.observed.mono) <= limit
     }
 
@@ -88,6 +89,11 @@ impl BrokerSnapshot {
     pub fn is_up(&self, now: Now) -> bool {
         self.last_poll_ok && self.is_fresh(now)
     }
+}
+
+/// How long an observation of a queue that is read at this interval counts.
+pub(super) fn held(stale_after: Duration, interval: Duration) -> Duration {
+    stale_after.max(interval * 2)
 }
 
 /// What the broker was asked and how much went over the wire, since we started.
@@ -130,4 +136,6 @@ pub struct QueueSnapshot {
     pub counters: Counters,
     /// Waits and forecasts; absent where the flow of the queue is not observed.
     pub flow: Option<Arc<FlowView>>,
+    /// The last hour.
+    pub history: History,
 }

@@ -4,9 +4,10 @@ use super::counter::MonotoneCounter;
 use super::flow::{
     Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
 };
+use super::history::{History, HistoryMemory, Seen};
 use super::latency::{Latency, LatencySource};
 use super::saved::{Resumed, SavedFlows};
-use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
+use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, held};
 use super::{DropReason, ErrorKind, Observation, System, Timestamp};
 use crate::clock::Now;
 use std::collections::{BTreeMap, HashMap};
@@ -73,6 +74,7 @@ struct QueueMemory {
     seen: u64,
     read: u64,
     flow: FlowMemory,
+    history: HistoryMemory,
 }
 
 impl BrokerState {
@@ -173,7 +175,10 @@ impl BrokerState {
             let key = (observation.system, Arc::clone(&observation.queue));
             let memory = self.queues.entry(key).or_default();
             (memory.seen, memory.read) = (polls, polls);
-            queues.push(memory.fold(observation, (at, interval), &settings));
+            let mut queue = memory.fold(observation, (at, interval), &settings);
+            let held = held(self.snapshot.stale_after, queue.interval);
+            queue.history = memory.history.fold(Seen::from(&queue), held);
+            queues.push(queue);
         }
         self.keep(
             success.kept,
@@ -347,6 +352,7 @@ impl QueueMemory {
             paused: observation.paused,
             counters,
             flow,
+            history: History::default(),
         }
     }
 }
