@@ -11,7 +11,7 @@
 //! | [`state_file`] | the file that outlives a restart: format, trust, disk | I/O |
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
-//! | [`http`] | `/metrics`, the JSON API, health | I/O |
+//! | [`http`] | `/metrics`, the JSON API, the status page, health | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod human;
 pub mod layout;
 pub mod logging;
 pub mod metrics;

@@ -1,8 +1,9 @@
 //! The bodies of the JSON API's answers.
 
 use crate::clock::Now;
+use crate::model::history::{Point, SLOT};
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+    BrokerSnapshot, ErrorKind, FlowView, History, Latency, QueueSnapshot, Reason, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub(super) struct QueuesBody {
     pub(super) queues: Vec<QueueBody>,
+    /// How many match, also where only a part is listed.
+    pub(super) total: usize,
     /// Brokers whose queues are missing above, and why.
     pub(super) unavailable: Vec<Unavailable>,
 }
@@ -47,6 +50,9 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// Over the last one to two minutes.
+    enqueued_per_second: Option<f32>,
+    started_per_second: Option<f32>,
     drain_seconds: Option<f64>,
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` and `expected_wait_seconds` are null.
@@ -87,6 +93,22 @@ struct JobsBody {
     retry: Option<u64>,
     deferred: Option<u64>,
     failed: Option<u64>,
+}
+
+/// The last hour of one queue: lists of the same length, oldest first, null where nothing is known.
+#[derive(Debug, Serialize)]
+pub(super) struct HistoryBody {
+    broker: String,
+    system: &'static str,
+    queue: String,
+    /// When the first point begins; each stands for `interval_seconds`, the last is under way.
+    start_timestamp_seconds: f64,
+    interval_seconds: f64,
+    /// The highest latency and the most ready jobs.
+    latency_seconds: Vec<Option<f32>>,
+    ready: Vec<Option<f32>>,
+    enqueued_per_second: Vec<Option<f32>>,
+    started_per_second: Vec<Option<f32>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -138,6 +160,7 @@ impl QueueBody {
             ),
         };
         let (jobs, counters) = (queue.jobs, queue.counters);
+        let (enqueued, started) = queue.history.rates();
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
         let is_unbounded = latency.is_some() && max.is_none();
@@ -163,7 +186,7 @@ impl QueueBody {
             latency_min_seconds: min,
             latency_max_seconds: max,
             latency_unknown_reason: reason,
-            latency_max_unknown_reason: without_max(queue).filter(|_| is_unbounded),
+            latency_max_unknown_reason: is_unbounded.then(|| without_max(queue)),
             source: queue.source.as_str(),
             oldest_job_timestamp_seconds: since,
             oldest_in_progress_timestamp_seconds: queue.oldest_in_progress.map(secs),
@@ -174,6 +197,8 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            enqueued_per_second: enqueued,
+            started_per_second: started,
             drain_seconds: drain,
             expected_wait_seconds: drain,
             drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
@@ -188,16 +213,16 @@ impl QueueBody {
 }
 
 /// Why there is no upper bound of a latency that is known.
-fn without_max(queue: &QueueSnapshot) -> Option<&'static str> {
+pub(super) fn without_max(queue: &QueueSnapshot) -> &'static str {
     let by_flow = queue
         .flow
         .as_ref()
         .and_then(|flow| flow.basis.without_max());
-    by_flow.or(Some("an older job may be waiting elsewhere in the queue"))
+    by_flow.unwrap_or("an older job may be waiting elsewhere in the queue")
 }
 
 /// Why there is no forecast.
-fn without_drain(queue: &QueueSnapshot) -> &'static str {
+pub(super) fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
@@ -218,6 +243,26 @@ impl FlowBody {
             censored_total: totals.censored,
             removed_total: totals.removed,
             put_back_total: totals.put_back,
+        }
+    }
+}
+
+// === impl HistoryBody ===
+
+impl HistoryBody {
+    pub(super) fn new(broker: &BrokerSnapshot, queue: &QueueSnapshot, now: Now) -> Self {
+        let points = queue.history.points(now);
+        let all = |value: fn(&Point) -> Option<f32>| points.iter().map(value).collect();
+        Self {
+            broker: broker.name.to_string(),
+            system: queue.system.as_str(),
+            queue: queue.queue.to_string(),
+            start_timestamp_seconds: History::start(now).as_secs_f64(),
+            interval_seconds: SLOT.as_secs_f64(),
+            latency_seconds: all(|point| point.latency),
+            ready: all(|point| point.ready),
+            enqueued_per_second: all(|point| point.enqueued),
+            started_per_second: all(|point| point.started),
         }
     }
 }
