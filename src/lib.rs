@@ -12,10 +12,12 @@
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
 //! | [`http`] | `/metrics`, the JSON API, the status page, health | I/O |
+//! | [`human`] | numbers as people read them | yes |
+//! | [`top`] | the queues in a terminal, over the JSON API | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
-//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`. The readers (`metrics`,
+//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`, `top <- cli`. The readers (`metrics`,
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
@@ -32,3 +34,4 @@ pub mod poll;
 pub mod redact;
 pub mod signal;
 pub mod state_file;
+pub mod top;

@@ -3,6 +3,7 @@
 mod check;
 mod health;
 mod run;
+mod top;
 
 use crate::config::{Config, Environment, Faults};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Command {
     Run(RunArgs),
     /// Connect once, list the queues found, and say what is missing.
     Check(CheckArgs),
+    /// Show the queues in the terminal, worst first.
+    Top(top::TopArgs),
     /// Print a completion script for a shell.
     Completions { shell: Shell },
 }
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
+        Some(Command::Top(args)) => top::top(args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(
                 shell,

@@ -27,3 +27,5 @@ mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
 mod state_file;
+mod status_page;
+mod top;
