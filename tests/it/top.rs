@@ -128,7 +128,7 @@ fn any_size_is_drawn_and_all_of_ten_thousand_queues_can_be_reached() {
     let screen = top.wait_for("q09999");
     assert!(screen.contains("q09980"), "{screen}");
     top.keys("k\x1b[5~");
-    top.wait_for("q09960");
+    top.wait_for("q09977");
     for (rows, columns) in [(50, 160), (3, 10), (1, 1), (10, 40), (24, 80)] {
         top.resize(rows, columns);
         if rows > 9 {

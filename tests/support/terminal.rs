@@ -4,6 +4,7 @@ use super::process::PATIENCE;
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ impl Terminal {
         let command = command.envs(variables.iter().copied());
         let child = command.spawn(pts).unwrap();
         let pty = Arc::new(pty);
-        let screen = Arc::new(Mutex::new(Parser::new(24, 80, 0)));
+        let screen = Arc::new(Mutex::new(parser(24, 80)));
         let (reader, parser) = (Arc::clone(&pty), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -54,7 +55,7 @@ impl Terminal {
             .lock()
             .unwrap()
             .screen_mut()
-            .set_size(rows, columns);
+            .set_size(size(rows), size(columns));
         self.pty.resize(Size::new(rows, columns)).unwrap();
     }
 
@@ -84,6 +85,7 @@ impl Terminal {
     pub fn is_coloured(&self) -> bool {
         let parser = self.screen.lock().unwrap();
         let (rows, columns) = parser.screen().size();
+        let (rows, columns) = (rows.get(), columns.get());
         let mut cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         cells.any(|(row, column)| {
             let cell = parser.screen().cell(row, column);
@@ -116,4 +118,12 @@ impl Drop for Terminal {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+fn parser(rows: u16, columns: u16) -> Parser {
+    Parser::new(size(rows), size(columns), 0)
+}
+
+fn size(cells: u16) -> NonZero<u16> {
+    NonZero::new(cells).unwrap()
 }
