@@ -1,6 +1,7 @@
 //! The commands, one file each. The only part that prints.
 
 mod check;
+mod generate;
 mod health;
 mod run;
 mod top;
@@ -44,6 +45,9 @@ enum Command {
     Check(CheckArgs),
     /// Show the queues in the terminal, worst first.
     Top(top::TopArgs),
+    /// Print files for other programs.
+    #[command(subcommand)]
+    Generate(generate::Generate),
     /// Print a completion script for a shell.
     Completions { shell: Shell },
 }
@@ -97,6 +101,12 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
         Some(Command::Top(args)) => top::top(args),
+        Some(Command::Generate(what)) => {
+            let file = generate::generate(&what);
+            // Nothing can be done about a closed output.
+            std::io::stdout().write_all(file.as_bytes()).ok();
+            0
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(
                 shell,

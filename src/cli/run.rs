@@ -23,7 +23,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     )
     .context("cannot register our own metrics")?;
     let (store, snapshot) = Store::new(&config.brokers);
-    let mut store = store.with_wait_buckets(&config.metrics.wait_buckets);
+    let mut store = store
+        .with_wait_buckets(&config.metrics.wait_buckets)
+        .with_objectives(&config.objectives);
     let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.http.listen))?;

@@ -129,7 +129,9 @@ async fn poll_here(
     let brokers = config.brokers.iter().map(|broker| &*broker.name);
     let own = OwnMetrics::new(env!("CARGO_PKG_VERSION"), "", brokers)?;
     let (store, mut snapshot) = Store::new(&config.brokers);
-    let store = store.with_wait_buckets(&config.metrics.wait_buckets);
+    let store = store
+        .with_wait_buckets(&config.metrics.wait_buckets)
+        .with_objectives(&config.objectives);
     let router = http::router(AppState::new(snapshot.clone(), own.clone()));
     tokio::spawn(poll::run(
         config.brokers,

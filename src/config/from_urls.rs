@@ -14,7 +14,7 @@ use super::poll::PollKeys;
 use super::reader::{Source, Table};
 use super::suggest::schemes;
 use super::url::BrokerUrl;
-use super::{Broker, Config, Http, Metrics, State, rabbitmq, redis};
+use super::{Broker, Config, Http, Metrics, Objectives, State, rabbitmq, redis};
 use crate::model::BrokerKind;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -69,6 +69,7 @@ impl Config {
             metrics: Metrics::default(),
             state: State::default(),
             brokers,
+            objectives: Objectives::default(),
         })
     }
 }

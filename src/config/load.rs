@@ -5,7 +5,10 @@ use super::fault::{Faults, Notes, Place};
 use super::from_urls::split_urls;
 use super::poll::PollKeys;
 use super::reader::{Source, Table, is_plain};
-use super::{Broker, Config, Endpoint, Http, Metrics, State, rabbitmq, redis, selection};
+use super::{
+    Broker, Config, Endpoint, Http, Metrics, Objectives, State, objectives, rabbitmq, redis,
+    selection,
+};
 use crate::model::BrokerKind;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -132,6 +135,7 @@ impl Config {
             metrics: Metrics::default(),
             state: State::default(),
             brokers: Vec::new(),
+            objectives: Objectives::default(),
         }
     }
 }
@@ -161,13 +165,16 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
              url = \"redis://localhost:6379/0\"",
         );
     }
+    let names = brokers.names();
     let brokers = read_brokers(&brokers, &defaults, env);
+    let objectives = objectives::read(&root, &names);
     root.finish();
     Config {
         http: listen.map_or_else(Http::default, |listen| Http { listen }),
         metrics,
         state,
         brokers,
+        objectives,
     }
 }
 

@@ -8,6 +8,7 @@ mod fault;
 mod filter;
 mod from_urls;
 mod load;
+mod objectives;
 mod poll;
 mod rabbitmq;
 mod reader;
@@ -21,6 +22,7 @@ mod values;
 pub use environment::{Environment, NotUtf8};
 pub use fault::{Fault, Faults};
 pub use filter::QueueFilter;
+pub use objectives::Objectives;
 
 use crate::model::BrokerKind;
 use crate::redact::Secret;
@@ -37,6 +39,7 @@ pub struct Config {
     pub state: State,
     /// In the order of their names; at least one.
     pub brokers: Vec<Broker>,
+    pub objectives: Objectives,
 }
 
 /// What outlives a restart.
@@ -126,6 +129,13 @@ pub struct Redis {
     pub tls: Option<Tls>,
     pub celery: Celery,
     pub rq: Rq,
+    pub dramatiq: Dramatiq,
+    pub huey: Huey,
+    pub arq: Arq,
+    pub taskiq: Taskiq,
+    pub sidekiq: Sidekiq,
+    pub bullmq: Bullmq,
+    pub resque: Resque,
     pub list: List,
 }
 
@@ -202,6 +212,55 @@ pub struct Celery {
 pub struct Rq {
     /// Key prefix; default `rq`.
     pub prefix: String,
+}
+
+/// Options of Dramatiq.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dramatiq {
+    /// `RedisBroker(namespace=…)`; default `dramatiq`.
+    pub namespace: String,
+}
+
+/// Options of Huey.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Huey {
+    /// Names of queues to show also while they are empty, when nothing in Redis tells of them.
+    pub queues: Vec<String>,
+}
+
+/// Options of ARQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arq {
+    /// Keys of queues (`queue_name`); default `arq:queue`. Others are found by their health check.
+    pub queues: Vec<String>,
+}
+
+/// Options of TaskIQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taskiq {
+    /// Keys of list brokers (`queue_name`); default `taskiq`. Streams are found by their group.
+    pub queues: Vec<String>,
+}
+
+/// Options of Sidekiq.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sidekiq {
+    /// The redis-namespace of Sidekiq 6 and older, without its colon; default none.
+    pub namespace: String,
+}
+
+/// Options of BullMQ and Bull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bullmq {
+    /// `prefix`; default `bull`.
+    pub prefix: String,
+}
+
+/// Options of Resque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resque {
+    /// `Resque.redis.namespace`; default `resque`.
+    pub namespace: String,
 }
 
 /// Plain Redis lists that are queues. Nothing in Redis says so, so they must be named.

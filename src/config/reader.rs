@@ -129,11 +129,44 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Its keys as the user chose them.
+    pub(super) fn names(&self) -> Vec<&'a str> {
+        let keys = self.entries.into_iter().flat_map(|entries| entries.keys());
+        keys.map(|key| &**key.get_ref()).collect()
+    }
+
     /// Every table in this one, with its name as the user chose it.
     pub(super) fn tables(&self) -> Vec<(&'a str, Table<'a>)> {
-        let keys = self.entries.into_iter().flat_map(|entries| entries.keys());
-        keys.filter_map(|key| Some((&**key.get_ref(), self.descend(key.get_ref())?)))
+        let names = self.names().into_iter();
+        names
+            .filter_map(|name| Some((name, self.descend(name)?)))
             .collect()
+    }
+
+    /// The tables of an array, as `[[key]]` makes them; none if it is absent.
+    pub(super) fn list(&self, key: &'static str) -> Vec<Table<'a>> {
+        let Some((at, value)) = self.entry(key) else {
+            return Vec::new();
+        };
+        let tables = value.as_array().map(|array| {
+            array.iter().map(|each| match each.get_ref() {
+                DeValue::Table(entries) => Some(Table {
+                    notes: self.notes,
+                    source: self.source,
+                    path: self.child_path(key),
+                    at: self.source.at(&each.span(), self.child_path(key)),
+                    entries: Some(entries),
+                    asked: RefCell::default(),
+                }),
+                _ => None,
+            })
+        });
+        let tables: Option<Vec<_>> = tables.and_then(Iterator::collect);
+        tables.unwrap_or_else(|| {
+            let message = format!("must be tables, each with the header [[{key}]]");
+            self.notes.fault(&at, message);
+            Vec::new()
+        })
     }
 
     fn descend(&self, key: &str) -> Option<Table<'a>> {

@@ -4,6 +4,7 @@ mod example;
 mod faults;
 mod faults_of_files;
 mod faults_of_urls;
+mod objectives;
 mod secrets;
 mod values;
 

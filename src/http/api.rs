@@ -2,7 +2,8 @@
 //! reason beside it.
 
 use super::AppState;
-use super::body::{BrokerBody, BrokersBody, HistoryBody, QueueBody, QueuesBody, Unavailable};
+use super::body::{BrokerBody, BrokersBody, QueueBody, QueuesBody, Unavailable};
+use super::history::HistoryBody;
 use super::listing::{Filter, Order, Sort};
 use super::problem::Problem;
 use crate::clock::{self, Now};

@@ -1,9 +1,9 @@
 //! The bodies of the JSON API's answers.
 
 use crate::clock::Now;
-use crate::model::history::{Point, SLOT};
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, History, Latency, QueueSnapshot, Reason, Timestamp, Waits,
+    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
+    Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,12 +53,21 @@ pub(super) struct QueueBody {
     /// Over the last one to two minutes.
     enqueued_per_second: Option<f32>,
     started_per_second: Option<f32>,
+    /// From the configuration; null where none is set.
+    objective: Option<ObjectiveBody>,
+    late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
+    /// Until a job enqueued now would start: behind those that are ready and those prefetched.
     expected_wait_seconds: Option<f64>,
-    /// Why `drain_seconds` and `expected_wait_seconds` are null.
+    /// Why `drain_seconds` or `expected_wait_seconds` is null.
     drain_unknown_reason: Option<&'static str>,
+    /// Jobs that workers have taken in advance, out of `jobs.in_progress`; with late acknowledgement
+    /// those that run are among them. Null where nothing tells.
+    prefetched: Option<u64>,
     /// What the inference from flow rests on; null where it is not used.
     flow: Option<FlowBody>,
+    /// What single jobs' recorded times add up to; null where the job system records none.
+    measured: Option<MeasuredBody>,
     consumers: Option<u64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
@@ -69,8 +78,34 @@ pub(super) struct QueueBody {
 }
 
 #[derive(Debug, Serialize)]
+struct MeasuredBody {
+    /// Started jobs whose wait is recorded, and the sum of their waits.
+    waits_count: u64,
+    waits_sum_seconds: f64,
+    /// The same of jobs that are only some of those that started.
+    sampled_waits_count: u64,
+    sampled_waits_sum_seconds: f64,
+    runs_count: u64,
+    runs_sum_seconds: f64,
+    /// Polls before which records were lost: jobs are missing above.
+    gaps_total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ObjectiveBody {
+    wait_seconds: f64,
+    ratio: f64,
+    utilization: f64,
+    slots_per_worker: u32,
+    service_time_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
 struct FlowBody {
     basis: &'static str,
+    /// What ends a wait and counts as a start: `delivery`, when a worker took the job out of the
+    /// queue; with prefetch it runs later.
+    start: &'static str,
     /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
     /// `lower_bound` if they may be missing.
     counts: &'static str,
@@ -79,7 +114,7 @@ struct FlowBody {
     waits_sum_seconds: f64,
     /// Started jobs that are older than the first poll: their wait is unknown.
     censored_total: u64,
-    /// Jobs that left without having been started, where the broker tells the two apart.
+    /// Jobs that left without having been started, where that can be told.
     removed_total: u64,
     /// Jobs that came back to the head.
     put_back_total: u64,
@@ -95,20 +130,17 @@ struct JobsBody {
     failed: Option<u64>,
 }
 
-/// The last hour of one queue: lists of the same length, oldest first, null where nothing is known.
+/// What a job system tells of all its queues together and not of each.
 #[derive(Debug, Serialize)]
-pub(super) struct HistoryBody {
-    broker: String,
+struct SystemBody {
     system: &'static str,
-    queue: String,
-    /// When the first point begins; each stands for `interval_seconds`, the last is under way.
-    start_timestamp_seconds: f64,
-    interval_seconds: f64,
-    /// The highest latency and the most ready jobs.
-    latency_seconds: Vec<Option<f32>>,
-    ready: Vec<Option<f32>>,
-    enqueued_per_second: Vec<Option<f32>>,
-    started_per_second: Vec<Option<f32>>,
+    jobs: JobsBody,
+    next_due_timestamp_seconds: Option<f64>,
+    slots: Option<u64>,
+    busy_workers: Option<u64>,
+    started_total: Option<u64>,
+    finished_total: Option<u64>,
+    failures_total: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,6 +160,7 @@ pub(super) struct BrokerBody {
     last_error: Option<ErrorBody>,
     errors: BTreeMap<&'static str, u64>,
     queues: Option<usize>,
+    systems: Vec<SystemBody>,
     queues_dropped: BTreeMap<&'static str, u64>,
     poll_interval_seconds: f64,
     stale_after_seconds: f64,
@@ -163,19 +196,13 @@ impl QueueBody {
         let (enqueued, started) = queue.history.rates();
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
+        let expected = queue.expected_wait();
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
             system: queue.system.as_str(),
             queue: queue.queue.to_string(),
-            jobs: JobsBody {
-                ready: jobs.ready,
-                in_progress: jobs.in_progress,
-                scheduled: jobs.scheduled,
-                retry: jobs.retry,
-                deferred: jobs.deferred,
-                failed: jobs.failed,
-            },
+            jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
             priorities: queue
                 .priorities
@@ -199,10 +226,14 @@ impl QueueBody {
             redelivered_total: counters.redelivered,
             enqueued_per_second: enqueued,
             started_per_second: started,
+            objective: queue.objective.as_ref().map(ObjectiveBody::new),
+            late_starts_total: queue.late_starts,
             drain_seconds: drain,
-            expected_wait_seconds: drain,
-            drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
+            expected_wait_seconds: expected.map(|wait| wait.as_secs_f64()),
+            drain_unknown_reason: expected.is_none().then(|| without_drain(queue)),
+            prefetched: queue.prefetched,
             flow: queue.flow.as_deref().map(FlowBody::new),
+            measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
@@ -226,7 +257,24 @@ pub(super) fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
+        Some(flow) if flow.drain.is_some() => {
+            "workers hold jobs, and jobs have not been seen to wait: no rate is known"
+        }
         Some(_) => "no job starts while jobs are ready",
+    }
+}
+
+// === impl ObjectiveBody ===
+
+impl ObjectiveBody {
+    fn new(objective: &Objective) -> Self {
+        Self {
+            wait_seconds: objective.wait.as_secs_f64(),
+            ratio: objective.ratio,
+            utilization: objective.utilization,
+            slots_per_worker: objective.slots_per_worker,
+            service_time_seconds: objective.service_time.map(|time| time.as_secs_f64()),
+        }
     }
 }
 
@@ -237,6 +285,7 @@ impl FlowBody {
         let totals = flow.totals;
         Self {
             basis: flow.basis.as_str(),
+            start: "delivery",
             counts: totals.counts.as_str(),
             waits_count: flow.waits.as_ref().map_or(0, Waits::count),
             waits_sum_seconds: flow.waits.as_ref().map_or(0.0, Waits::sum),
@@ -247,22 +296,55 @@ impl FlowBody {
     }
 }
 
-// === impl HistoryBody ===
+// === impl MeasuredBody ===
 
-impl HistoryBody {
-    pub(super) fn new(broker: &BrokerSnapshot, queue: &QueueSnapshot, now: Now) -> Self {
-        let points = queue.history.points(now);
-        let all = |value: fn(&Point) -> Option<f32>| points.iter().map(value).collect();
+impl MeasuredBody {
+    fn new(measured: &MeasuredView) -> Self {
+        let told =
+            |times: &Option<Waits>| times.as_ref().map_or((0, 0.0), |t| (t.count(), t.sum()));
+        let (waits, sampled) = (told(&measured.waits), told(&measured.sampled_waits));
+        let runs = told(&measured.runs);
         Self {
-            broker: broker.name.to_string(),
-            system: queue.system.as_str(),
-            queue: queue.queue.to_string(),
-            start_timestamp_seconds: History::start(now).as_secs_f64(),
-            interval_seconds: SLOT.as_secs_f64(),
-            latency_seconds: all(|point| point.latency),
-            ready: all(|point| point.ready),
-            enqueued_per_second: all(|point| point.enqueued),
-            started_per_second: all(|point| point.started),
+            waits_count: waits.0,
+            waits_sum_seconds: waits.1,
+            sampled_waits_count: sampled.0,
+            sampled_waits_sum_seconds: sampled.1,
+            runs_count: runs.0,
+            runs_sum_seconds: runs.1,
+            gaps_total: measured.gaps,
+        }
+    }
+}
+
+// === impl SystemBody ===
+
+impl SystemBody {
+    fn new(totals: &SystemTotals) -> Self {
+        let counters = totals.counters;
+        Self {
+            system: totals.system.as_str(),
+            jobs: JobsBody::new(totals.jobs),
+            next_due_timestamp_seconds: totals.next_due.map(Timestamp::as_secs_f64),
+            slots: totals.slots,
+            busy_workers: totals.busy_workers,
+            started_total: counters.started,
+            finished_total: counters.finished,
+            failures_total: counters.failures,
+        }
+    }
+}
+
+// === impl JobsBody ===
+
+impl JobsBody {
+    fn new(jobs: Jobs) -> Self {
+        Self {
+            ready: jobs.ready,
+            in_progress: jobs.in_progress,
+            scheduled: jobs.scheduled,
+            retry: jobs.retry,
+            deferred: jobs.deferred,
+            failed: jobs.failed,
         }
     }
 }
@@ -294,6 +376,12 @@ impl BrokerBody {
                 })
                 .collect(),
             queues: fresh.then(|| broker.fresh_queues(now).count()),
+            systems: broker
+                .systems
+                .iter()
+                .filter(|_| fresh)
+                .map(SystemBody::new)
+                .collect(),
             queues_dropped: broker
                 .dropped
                 .iter()

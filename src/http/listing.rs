@@ -240,10 +240,22 @@ impl Row<'_> {
         }
     }
 
-    /// How much it needs a look: the longest waits first, then waits that nobody can tell, then what
-    /// has not been read lately, then empty queues.
+    /// How many times the wait that the objective allows the oldest job has waited.
+    pub(super) fn lateness(&self) -> Option<f64> {
+        let objective = self.queue.objective?;
+        Some(self.latency_secs()? / objective.wait.as_secs_f64())
+    }
+
+    /// How much it needs a look: what is over its objective first, the worse the earlier, then the
+    /// longest waits, then waits that nobody can tell, then what has not been read lately, then empty
+    /// queues.
     fn badness(&self) -> f64 {
+        /// Longer than any latency.
+        const LATE: f64 = 1e12;
         match (self.is_fresh, self.latency_secs()) {
+            (true, Some(_)) if self.lateness().is_some_and(|times| times > 1.0) => {
+                LATE + self.lateness().unwrap_or(0.0)
+            }
             (true, Some(secs)) if secs > 0.0 => secs,
             (true, None) if self.queue.jobs.ready != Some(0) => -1.0,
             (false, _) => -2.0,

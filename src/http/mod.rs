@@ -4,6 +4,7 @@ mod api;
 mod body;
 mod exposition;
 mod health;
+mod history;
 mod listing;
 mod problem;
 mod status;

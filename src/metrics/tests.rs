@@ -5,8 +5,9 @@ use crate::clock::{self, Now};
 use crate::model::ErrorKind;
 use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
 use crate::model::{
-    BrokerKind, BrokerState, Cost, Counters, DropReason, Head, Jobs, LatencySource, Observation,
-    PollFailure, PollSuccess, Reason, Report, Snapshot, System, Timestamp, Window,
+    BrokerKind, BrokerState, Cost, Counters, DropReason, Head, Jobs, LatencySource, Objective,
+    Objectives, Observation, PollFailure, PollSuccess, Reason, Report, Snapshot, System, Timestamp,
+    Window,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -68,6 +69,7 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
     let mut flowing = seen(System::List, "flowing");
     flowing.window.to = at(secs);
     flowing.jobs.ready = Some(ready);
+    flowing.prefetched = Some(2);
     flowing.flow = Some(FlowSample {
         span: Span {
             from: secs,
@@ -82,14 +84,29 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
                 is_first: false,
                 turned_over: false,
                 is_pushed: false,
-                unseen: 0,
                 out_of_order: false,
+                ..Arrivals::default()
             },
             started: None,
             head: LineHead::PLAIN,
         }],
     });
     flowing
+}
+
+#[derive(Debug)]
+struct Promised;
+
+impl Objectives for Promised {
+    fn of(&self, broker: &str, _: System, queue: &str) -> Option<Objective> {
+        (broker == "main" && ["flowing", "default"].contains(&queue)).then_some(Objective {
+            wait: Duration::from_secs(11),
+            ratio: 0.95,
+            utilization: Objective::DEFAULT_UTILIZATION,
+            slots_per_worker: 1,
+            service_time: None,
+        })
+    }
 }
 
 /// Two brokers: one polled well, one never reached.
@@ -105,6 +122,7 @@ fn world(observations: Vec<Observation>) -> (Snapshot, Now) {
             Duration::from_secs(1),
             Duration::from_secs(3),
         )
+        .with_objectives(Arc::new(Promised))
     };
     let report = |broker: &str, outcome| Report {
         broker: broker.into(),

@@ -6,6 +6,8 @@ mod fault;
 pub mod flow;
 pub mod history;
 mod latency;
+mod measured;
+mod objective;
 mod observation;
 mod saved;
 mod snapshot;
@@ -17,7 +19,11 @@ pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use history::History;
 pub use latency::{Age, Latency, LatencySource, Reason};
-pub use observation::{Counters, Head, JobState, Jobs, Observation, System, Window};
+pub use measured::MeasuredView;
+pub use objective::{Objective, Objectives};
+pub use observation::{
+    Counters, Head, JobState, Jobs, Measured, Observation, System, SystemTotals, Window,
+};
 pub use saved::SavedFlows;
 pub use snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, Snapshot};
 pub use state::{BrokerState, PollFailure, PollSuccess, Report};

@@ -3,7 +3,7 @@
 use crate::broker::SourceMemory;
 use crate::config;
 use crate::model::flow::Shift;
-use crate::model::{BrokerState, Report, SavedFlows, Snapshot};
+use crate::model::{BrokerState, Objectives, Report, SavedFlows, Snapshot};
 use crate::state_file::{Identity, Section, Stamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +79,17 @@ impl Store {
         let states = self.states.into_iter();
         self.states = states
             .map(|(name, state)| (name, state.with_wait_buckets(Arc::clone(buckets))))
+            .collect();
+        self
+    }
+
+    /// Queues have these objectives.
+    #[must_use]
+    pub fn with_objectives(mut self, objectives: &config::Objectives) -> Self {
+        let objectives: Arc<dyn Objectives> = Arc::new(objectives.clone());
+        let states = self.states.into_iter();
+        self.states = states
+            .map(|(name, state)| (name, state.with_objectives(Arc::clone(&objectives))))
             .collect();
         self
     }

@@ -51,9 +51,24 @@ pub(super) struct Queue {
     pub(super) started_per_second: Option<f64>,
     pub(super) drain_seconds: Option<f64>,
     pub(super) drain_unknown_reason: Option<String>,
+    pub(super) objective: Option<Objective>,
     pub(super) consumers: Option<u64>,
     pub(super) busy_workers: Option<u64>,
     pub(super) paused: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Objective {
+    pub(super) wait_seconds: f64,
+}
+
+impl Queue {
+    /// Whether its oldest job has waited longer than it may.
+    pub(super) fn is_late(&self) -> bool {
+        let objective = self.objective.as_ref();
+        let latency = self.latency_seconds.zip(objective);
+        latency.is_some_and(|(latency, objective)| latency > objective.wait_seconds)
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

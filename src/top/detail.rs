@@ -77,7 +77,10 @@ fn facts<'a>(state: &State, queue: &'a Queue) -> Vec<Line<'a>> {
             fact("out", rate(queue.started_per_second)),
             fact("drains in", duration(queue.drain_seconds)),
         ]),
-        line(vec![fact("workers", workers(queue))]),
+        line(vec![
+            fact("workers", workers(queue)),
+            fact("objective", objective(queue)),
+        ]),
     ];
     let reasons = [
         ("latency", &queue.latency_unknown_reason),
@@ -91,6 +94,16 @@ fn facts<'a>(state: &State, queue: &'a Queue) -> Vec<Line<'a>> {
     }
     lines.push(Line::default());
     lines
+}
+
+fn objective(queue: &Queue) -> String {
+    match &queue.objective {
+        None => "none".to_owned(),
+        Some(objective) => {
+            let late = if queue.is_late() { "  LATE" } else { "" };
+            format!("≤ {}{late}", human::duration(objective.wait_seconds))
+        }
+    }
 }
 
 /// As many charts as there is room for.

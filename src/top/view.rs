@@ -130,12 +130,19 @@ fn list(frame: &mut Frame<'_>, area: Rect, state: &State) {
         if queue.paused == Some(true) {
             name.insert_str(0, "[paused] ");
         }
+        if queue.is_late() {
+            name.insert_str(0, "! ");
+        }
         let cells = columns
             .iter()
             .map(|column| cell((column.cell)(queue), column));
         let cells = std::iter::once(Cell::new(name)).chain(cells);
         let is_waiting = queue.latency_seconds.is_none_or(|secs| secs > 0.0);
-        let style = if is_waiting { Style::new() } else { dim() };
+        let style = match (queue.is_late(), is_waiting) {
+            (true, _) => bold(state, Color::Red),
+            (false, true) => Style::new(),
+            (false, false) => dim(),
+        };
         Row::new(cells).style(match place == state.selected {
             true => Style::new().add_modifier(Modifier::REVERSED),
             false => style,

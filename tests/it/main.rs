@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod budget;
 mod cli;
 mod demo;
@@ -21,6 +22,7 @@ mod exposition;
 mod flow_live;
 mod harness;
 mod layering;
+mod objectives_live;
 mod outage;
 mod prometheus;
 mod rabbitmq_live;

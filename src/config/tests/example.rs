@@ -14,10 +14,18 @@ const URLS_ALONE: &str = "
     url = 'amqp://localhost:5672/%2f'
 ";
 
+/// Its keys are only looked for where there is one.
+const OBJECTIVE: &str = "
+    [[objectives]]
+    queue = '*'
+    wait = '30s'
+";
+
 /// The paths of all keys and tables that the reader knows.
 fn known_keys() -> BTreeSet<String> {
     let notes = Notes::default();
-    Config::read_toml(URLS_ALONE, "c.toml", &no_env(), &notes);
+    let text = format!("{URLS_ALONE}{OBJECTIVE}");
+    Config::read_toml(&text, "c.toml", &no_env(), &notes);
     let keys = notes.keys();
     assert!(notes.conclude(()).is_ok());
     // Neither broker is of the other's kind.
@@ -34,8 +42,9 @@ enum Line {
 
 fn read(line: &str) -> Option<Line> {
     let line = line.strip_prefix('#').unwrap_or(line);
-    if let Some(header) = line.strip_prefix('[') {
-        return Some(Line::Table(header.strip_suffix(']')?.to_owned()));
+    if line.starts_with('[') {
+        let is_bracket = |letter| matches!(letter, '[' | ']');
+        return Some(Line::Table(line.trim_matches(is_bracket).to_owned()));
     }
     let (key, _) = line.split_once(" = ")?;
     let is_key = key
@@ -110,8 +119,11 @@ fn every_table_refuses_unknown_keys() {
         .collect();
     for table in tables {
         // At the end, where a table can begin that is not there yet.
-        let text = format!("{URLS_ALONE}\n");
-        let header = format!("[{table}]\n");
+        let text = format!("{URLS_ALONE}{OBJECTIVE}\n");
+        let header = match text.contains(&format!("[[{table}]]")) {
+            true => format!("[[{table}]]\n"),
+            false => format!("[{table}]\n"),
+        };
         let text = match text.contains(&header) {
             true => text.replace(&header, &format!("{header}zzz = 1\n")),
             false => format!("{text}{header}zzz = 1\n"),

@@ -88,7 +88,8 @@ fn one(html: &mut Html, broker: &BrokerSnapshot, now: Now) {
             html.raw(" <span>").text(&human::count(queues as u64));
             html.raw(" queue").raw(plural(queues));
             html.raw("</span> <span>polled every ");
-            html.text(&human::duration(broker.interval.as_secs_f64()));
+            let interval = human::duration(broker.interval.as_secs_f64());
+            html.text(&interval.replace(".0 s", " s"));
             html.raw("</span>");
         }
         Health::Failing | Health::Down => {

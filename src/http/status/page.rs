@@ -72,11 +72,11 @@ impl<'a> Page<'a> {
 
     fn title(&self) -> String {
         let down = brokers::down(self.snapshot, self.now);
-        let waiting = self.waiting();
-        match (down, waiting) {
-            (1.., _) => format!("{down} broker{} down – tailback", plural(down)),
-            (0, 0) => "tailback".to_owned(),
-            (0, 1..) => format!("{waiting} waiting – tailback"),
+        match (down, self.late(), self.waiting()) {
+            (1.., ..) => format!("{down} broker{} down – tailback", plural(down)),
+            (0, late @ 1.., _) => format!("{late} late – tailback"),
+            (0, 0, waiting @ 1..) => format!("{waiting} waiting – tailback"),
+            (0, 0, 0) => "tailback".to_owned(),
         }
     }
 
@@ -85,6 +85,12 @@ impl<'a> Page<'a> {
         let rows = self.rows.iter().filter(|row| row.is_fresh);
         rows.filter(|row| row.queue.jobs.ready.is_some_and(|ready| ready > 0))
             .count()
+    }
+
+    /// Queues whose oldest job has waited longer than their objective allows.
+    fn late(&self) -> usize {
+        let late = |row: &&Row<'_>| row.lateness().is_some_and(|times| times > 1.0);
+        self.rows.iter().filter(late).count()
     }
 
     fn form(&self, html: &mut Html) {
@@ -112,6 +118,7 @@ impl<'a> Page<'a> {
             html.raw(" with “").text(&self.query.search).raw("”");
         }
         let parts = [
+            (self.late(), " over their objective"),
             (self.waiting(), " with ready jobs"),
             (stale, " without present numbers"),
         ];

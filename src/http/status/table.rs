@@ -8,7 +8,7 @@ use crate::clock::Now;
 use crate::http::body::{without_drain, without_max};
 use crate::http::listing::{Order, Row, Sort};
 use crate::human;
-use crate::model::{JobState, Latency, LatencySource};
+use crate::model::{JobState, Latency, LatencySource, Waits};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A column of numbers that not every system can tell.
@@ -134,9 +134,19 @@ pub(super) fn table(html: &mut Html, query: &PageQuery, rows: &[Row<'_>], now: N
     for column in &columns {
         head(html, query, column.head(), "num");
     }
+    let has_objectives = rows.iter().any(|row| row.queue.objective.is_some());
+    if has_objectives {
+        let meaning =
+            "How long jobs may wait, and how many of those seen to start did not wait longer";
+        head(html, query, ("Objective", meaning, None), "num");
+    }
     html.raw("</tr></thead><tbody role=\"rowgroup\">");
     for row in rows {
         self::row(html, &columns, row, now);
+        if has_objectives {
+            objective(html, row);
+        }
+        html.raw("</tr>");
     }
     html.raw("</tbody></table>");
 }
@@ -181,13 +191,11 @@ fn row(html: &mut Html, columns: &[Column], row: &Row<'_>, now: Now) {
     (&row.broker.name, queue.system, &queue.queue).hash(&mut key);
     html.raw("<tr role=\"row\"")
         .attribute("data-key", &format!("{:x}", key.finish()));
-    let is_waiting = row.latency_secs().is_some_and(|secs| secs > 0.0);
     html.attribute(
         "class",
-        match (row.is_fresh, is_waiting) {
-            (false, _) => "stale",
-            (true, true) => "waiting",
-            (true, false) => "",
+        match row.is_fresh {
+            true => "",
+            false => "stale",
         },
     );
     html.raw("><th role=\"rowheader\" scope=\"row\"><span class=\"queue\">")
@@ -225,7 +233,34 @@ fn row(html: &mut Html, columns: &[Column], row: &Row<'_>, now: Now) {
         };
         html.raw("</td>");
     }
-    html.raw("</tr>");
+}
+
+/// What is asked of the queue, and how it does.
+fn objective(html: &mut Html, row: &Row<'_>) {
+    html.raw("<td role=\"cell\" class=\"num objective\" data-label=\"Objective\">");
+    let Some(objective) = row.queue.objective else {
+        html.raw("<span class=\"none\">none</span></td>");
+        return;
+    };
+    let wait = human::duration(objective.wait.as_secs_f64());
+    html.raw("≤ ").text(&wait.replace(".0 s", " s"));
+    if row.lateness().is_some_and(|times| times > 1.0) {
+        html.raw(" <span class=\"badge late\">▲ late</span>");
+    }
+    let started = row.queue.waits().map_or(0, Waits::count);
+    if let Some(late) = row
+        .queue
+        .late_starts
+        .filter(|_| row.is_fresh && started > 0)
+    {
+        let share = 100.0 * (1.0 - late as f64 / started as f64).max(0.0);
+        // Rounded down: 100 % is all of them.
+        let share = format!("{:.1} % on time", (share * 10.0).floor() / 10.0);
+        let goal = format!("the goal is {:.3} %", objective.ratio * 100.0);
+        html.raw(" <span class=\"range\"").attribute("title", &goal);
+        html.raw(">").text(&share).raw("</span>");
+    }
+    html.raw("</td>");
 }
 
 /// Latency with its bounds, and where it comes from or why it is not known.
@@ -234,7 +269,11 @@ fn latency(html: &mut Html, row: &Row<'_>) {
     let age = match row.queue.latency {
         Latency::Empty => {
             html.raw("<span class=\"zero\">0 s</span></td>");
-            source(html, row.queue.source);
+            match row.queue.source {
+                // No job has been seen that could tell.
+                LatencySource::None => html.raw("<td role=\"cell\" class=\"from\"></td>"),
+                known => source(html, known),
+            };
             return;
         }
         Latency::Unknown(reason) => {
@@ -266,7 +305,7 @@ fn latency(html: &mut Html, row: &Row<'_>) {
     source(html, row.queue.source);
 }
 
-fn source(html: &mut Html, source: LatencySource) {
+fn source(html: &mut Html, source: LatencySource) -> &mut Html {
     let meaning = match source {
         LatencySource::Message => "The job carries its enqueue time",
         LatencySource::Broker => "The broker keeps the job's enqueue time",
@@ -275,5 +314,5 @@ fn source(html: &mut Html, source: LatencySource) {
     };
     html.raw("<td role=\"cell\" class=\"from\"")
         .attribute("title", meaning);
-    html.raw(">").raw(source.as_str()).raw("</td>");
+    html.raw(">").raw(source.as_str()).raw("</td>")
 }

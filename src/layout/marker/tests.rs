@@ -122,6 +122,7 @@ impl Tracked {
         let settings = Settings {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
+            objective: None,
         };
         self.flow
             .apply(&sample, Window { from: at, to: at }, &settings)

@@ -11,6 +11,7 @@
 //! that old brackets widen in proportion to their age (measured: 1.8 % after 10 h at 1 s).
 
 mod saved;
+mod stamp;
 
 /// Message number `count` had arrived by `by`; message `count + 1` had not arrived at `not_before`.
 /// Both are minus infinity for what was there before the first poll.
@@ -47,7 +48,7 @@ pub struct Segment {
 }
 
 /// What happened between two polls, in messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moved {
     pub started: u64,
     pub removed: u64,
@@ -56,6 +57,8 @@ pub struct Moved {
     /// Those of `started` that had been waiting since before the first poll: their waits are not
     /// known and are in no segment.
     pub censored: u64,
+    /// Each of these waited at least so long.
+    pub censored_min: f64,
 }
 
 /// Where a message arrived in time. `not_before` is `None` for what was there before the first poll.
@@ -187,7 +190,7 @@ impl WaitCurve {
             None => left,
         }
         .max(0);
-        let censored = self.segments(started, left, to, &mut emit);
+        let (censored, censored_min) = self.segments(started, left, to, &mut emit);
         self.departed = departed;
         self.furthest = self.furthest.max(departed);
         (self.ready, self.from, self.to) = (ready, from, to);
@@ -197,12 +200,20 @@ impl WaitCurve {
             removed: count(left.max(0) - started),
             put_back: count(-left),
             censored,
+            censored_min,
         }
     }
 
-    /// Cuts the messages that started into pieces of one bracket each. How many were older than we.
-    fn segments(&self, started: i64, left: i64, to: f64, emit: &mut impl FnMut(Segment)) -> u64 {
-        let mut censored = 0;
+    /// Cuts the messages that started into pieces of one bracket each. How many were older than we,
+    /// and how long these have waited at least.
+    fn segments(
+        &self,
+        started: i64,
+        left: i64,
+        to: f64,
+        emit: &mut impl FnMut(Segment),
+    ) -> (u64, f64) {
+        let (mut censored, mut latest) = (0, f64::NEG_INFINITY);
         let (mut next, last) = (self.departed + 1, self.departed + started);
         let step = (to - self.to) / (left + 1) as f64;
         while next <= last {
@@ -211,6 +222,7 @@ impl WaitCurve {
             let size = count(end - next + 1);
             if before.not_before == f64::NEG_INFINITY {
                 censored += size;
+                latest = latest.max(knot.by);
             } else {
                 let wait = |message: i64| {
                     let taken = self.to + (message - self.departed) as f64 * step;
@@ -226,7 +238,11 @@ impl WaitCurve {
             }
             next = end + 1;
         }
-        censored
+        let censored_min = match censored {
+            0 => 0.0,
+            _ => (self.from - latest).max(0.0),
+        };
+        (censored, censored_min)
     }
 
     /// Arrivals have been lost sight of: at least so many have come as were said, maybe more. Then

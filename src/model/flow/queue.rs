@@ -54,13 +54,15 @@ struct Line {
     curve: WaitCurve,
 }
 
-/// What holds for all queues of a broker at one poll.
+/// What holds for a queue at one poll.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
     /// Upper bounds of the buckets of waits.
     pub buckets: &'a Arc<[f64]>,
     /// How good the numbers are of lines that turned over.
     pub counts: Counts,
+    /// A longer wait is late.
+    pub objective: Option<Duration>,
 }
 
 // === impl FlowMemory ===
@@ -94,8 +96,13 @@ impl FlowMemory {
         }
     }
 
-    /// What the lines of the queue claim of the arrivals that nobody has seen.
-    pub fn claims<'a>(&'a self, sample: &'a FlowSample) -> impl Iterator<Item = Claim> + 'a {
+    /// What the lines of the queue claim of what the broker has counted. `queue` tells it from
+    /// others.
+    pub fn claims<'a>(
+        &'a self,
+        queue: usize,
+        sample: &'a FlowSample,
+    ) -> impl Iterator<Item = Claim> + 'a {
         let known = match self {
             Self::Active(flow) => flow.lines.as_slice(),
             _ => &[],
@@ -114,11 +121,18 @@ impl FlowMemory {
                 let secs = sample.span.to - before.curve.seen_at();
                 before.arrivals.per_second() * secs.max(0.0)
             });
+            let delivered = before.filter(|_| arrivals.is_delivered && !arrivals.is_first);
+            let left = delivered.map_or(0, |before| {
+                (before.curve.ready() + seen).saturating_sub(line.ready)
+            });
             Claim {
+                queue,
                 seen,
                 may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
                 expected,
                 is_default: line.line == 0,
+                left,
+                gone: arrivals.gone.min(left),
             }
         })
     }
@@ -159,8 +173,8 @@ impl QueueFlow {
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
             self.follow(each, span, settings);
-            if let Some(line) = self.lines.iter().find(|line| line.id == each.line)
-                && let Some(head) = line_age(&line.curve, each, window)
+            if let Some(line) = self.lines.iter_mut().find(|line| line.id == each.line)
+                && let Some(head) = line_age(&mut line.curve, each, span, window)
             {
                 heads.push(head);
             }
@@ -229,12 +243,21 @@ impl QueueFlow {
             .saturating_add(arrivals.unseen);
         let secs = span.to - line.curve.seen_at();
         line.arrivals.add(span.to, secs, arrived as f64);
-        // A total that has fallen is a restart: what it shows has happened since.
-        let started = sample.started.map(|now| match line.started {
-            Some(before) if before <= now => now - before,
-            _ => now,
-        });
+        let started = match sample.started {
+            // A total that has fallen is a restart: what it shows has happened since.
+            Some(now) => Some(match line.started {
+                Some(before) if before <= now => now - before,
+                _ => now,
+            }),
+            None if arrivals.removed > 0 => {
+                let left = (line.curve.ready() + arrived).saturating_sub(sample.ready);
+                Some(left.saturating_sub(arrivals.removed))
+            }
+            None => None,
+        };
         let waits = &mut self.waits;
+        let objective = settings.objective.map(|objective| objective.as_secs_f64());
+        let mut late = 0;
         let poll = Poll {
             from: span.from,
             to: span.to,
@@ -247,11 +270,16 @@ impl QueueFlow {
             removed,
             put_back,
             censored,
+            censored_min,
         } = line.curve.update(poll, |segment| {
+            late += objective.map_or(0, |wait| segment.count - segment.within(wait));
             waits
                 .get_or_insert_with(|| Waits::new(Arc::clone(settings.buckets)))
                 .add(&segment);
         });
+        if objective.is_some_and(|wait| censored_min > wait) {
+            late += censored;
+        }
         let lost = arrivals.epoch != line.epoch;
         if lost {
             line.curve.lose_sight();
@@ -266,6 +294,7 @@ impl QueueFlow {
         totals.removed = totals.removed.saturating_add(removed);
         totals.put_back = totals.put_back.saturating_add(put_back);
         totals.censored = totals.censored.saturating_add(censored);
+        totals.late = totals.late.saturating_add(late);
         if lost || arrivals.turned_over {
             totals.counts = totals.counts.max(if lost {
                 Counts::LowerBound
@@ -288,6 +317,7 @@ impl QueueFlow {
             totals: self.totals,
             waits: self.waits.clone(),
             drain: drain.and_then(|secs| Duration::try_from_secs_f64(secs).ok()),
+            departures_per_second: rate,
             basis: self.basis,
         }
     }

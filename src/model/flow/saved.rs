@@ -48,6 +48,8 @@ pub(super) struct SavedTotals {
     pub(super) removed: u64,
     pub(super) put_back: u64,
     pub(super) censored: u64,
+    #[serde(default)]
+    pub(super) late: u64,
     /// 0 exact, 1 shared, else lower bounds.
     pub(super) counts: u8,
 }

@@ -141,6 +141,7 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
     let settings = Settings {
         buckets: &buckets,
         counts: Counts::Exact,
+        objective: None,
     };
     let mut seen = Vec::new();
     for poll in 0..polls {
@@ -335,7 +336,7 @@ proptest! {
     ) {
         let mut flows = Flows::default();
         let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
-    let settings = Settings { buckets: &buckets, counts: Counts::Exact };
+    let settings = Settings { buckets: &buckets, counts: Counts::Exact, objective: None };
         let mut ours = 0.0;
         for ((ready, totals, unacknowledged), pause, with_history, skew) in polls {
             ours += pause;
@@ -389,6 +390,7 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
     let settings = Settings {
         buckets: &buckets,
         counts: Counts::Exact,
+        objective: None,
     };
     let mut seen = Vec::new();
     for poll in 0..40 {

@@ -58,6 +58,7 @@ impl QueueFlow {
                 removed: totals.removed,
                 put_back: totals.put_back,
                 censored: totals.censored,
+                late: totals.late,
                 counts: match totals.counts {
                     Counts::Exact => 0,
                     Counts::Shared => 1,
@@ -92,6 +93,7 @@ impl QueueFlow {
                 removed: totals.removed,
                 put_back: totals.put_back,
                 censored: totals.censored,
+                late: totals.late,
                 counts: match totals.counts {
                     0 => Counts::Exact,
                     1 => Counts::Shared,
