@@ -2,10 +2,11 @@
 
 use crate::support::browser::Browser;
 use crate::support::http;
-use crate::support::process::PATIENCE;
+use crate::support::process::{PATIENCE, run};
 use crate::support::redis::{Redis, RedisOptions};
 use crate::support::tailback::{Tailback, quick};
 use serde_json::json;
+use std::process::Command;
 
 /// Two brokers, the first one with lists: how many jobs are in each.
 fn start(first: &Redis, second: &Redis) -> Tailback {
@@ -142,6 +143,61 @@ fn what_is_down_stale_or_silent_is_said_plainly() {
     browser.wait("!document.querySelector('#lost').hidden");
     let lost = browser.text("#lost");
     assert!(lost.contains("No answer from tailback since"), "{lost}");
+}
+
+#[test]
+fn what_is_over_its_objective_comes_first_and_is_called_late() {
+    let redis = Redis::start(RedisOptions::default());
+    // Longer ago than the other, but that is allowed.
+    for (queue, ago) in [("patient", 100), ("urgent", 20)] {
+        let key = format!("rq:queue:{queue}");
+        redis.cli(&["SADD", "rq:queues", &key]);
+        let enqueued = format!(
+            "import datetime as d; print((d.datetime.now(d.timezone.utc) - d.timedelta(seconds={ago})).strftime('%Y-%m-%dT%H:%M:%S.%fZ'))"
+        );
+        let enqueued = run(Command::new("python3").args(["-c", &enqueued]));
+        redis.cli(&[
+            "HSET",
+            &format!("rq:job:{queue}"),
+            "enqueued_at",
+            enqueued.trim(),
+        ]);
+        redis.cli(&["RPUSH", &key, queue]);
+    }
+    let config = quick(&redis.url())
+        + "[[objectives]]\nqueue = 'urgent'\nwait = '10s'\n[[objectives]]\nqueue = 'patient'\nwait = '1h'\n";
+    let tailback = Tailback::start_config(&config);
+    tailback.wait_jobs("rq", "patient", "ready", 1);
+    let mut browser = Browser::start();
+    browser.open(&page(&tailback, ""));
+    browser.wait("document.querySelectorAll('tbody tr').length === 2");
+    assert_eq!(names(&mut browser), ["urgent", "patient"]);
+    let objectives = "[...document.querySelectorAll('td.objective')].map(cell => cell.innerText)";
+    assert_eq!(browser.eval(objectives), json!(["≤ 10 s ▲ late", "≤ 1 h"]));
+    assert_eq!(browser.eval("document.title"), json!("1 late – tailback"));
+    assert!(browser.text(".summary").contains("1 over their objective"));
+    let svg = browser.eval("document.querySelector('svg').getAttribute('aria-label')");
+    assert!(
+        svg.as_str()
+            .unwrap()
+            .starts_with("Longest latency in the last"),
+        "{svg}"
+    );
+    browser.open(&page(&tailback, "?sort=latency"));
+    assert_eq!(names(&mut browser), ["patient", "urgent"]);
+    let history = tailback.json("/api/v1/queues/main/rq/patient/history");
+    let latencies = history["latency_seconds"].as_array().unwrap();
+    assert_eq!(latencies.len(), 60);
+    assert!(latencies[0].is_null(), "{history}");
+    assert!(
+        latencies.iter().any(|secs| secs.as_f64() > Some(90.0)),
+        "{history}"
+    );
+    assert_eq!(
+        tailback.get("/api/v1/queues/main/rq/none/history").status,
+        404
+    );
+    assert_eq!(tailback.get("/api/v1/queues?sort=colour").status, 400);
 }
 
 #[test]
