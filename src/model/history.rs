@@ -6,7 +6,6 @@
 //! between snapshots; they are copied once a minute at most.
 
 use super::latency::Latency;
-use super::observation::Counters;
 use super::snapshot::QueueSnapshot;
 use super::timestamp::Timestamp;
 use crate::clock::Now;
@@ -78,9 +77,10 @@ pub(super) struct HistoryMemory {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     at: Now,
-    latency: Latency,
-    ready: Option<u64>,
-    counters: Counters,
+    latency: Option<f32>,
+    ready: Option<f32>,
+    enqueued: Option<u64>,
+    started: Option<u64>,
 }
 
 impl Packed {
@@ -144,24 +144,15 @@ impl From<&QueueSnapshot> for Seen {
     fn from(queue: &QueueSnapshot) -> Self {
         Self {
             at: queue.observed,
-            latency: queue.latency,
-            ready: queue.jobs.ready,
-            counters: queue.counters,
+            latency: match queue.latency {
+                Latency::Empty => Some(0.0),
+                Latency::Known { age, .. } => Some(age.estimate.as_secs_f32()),
+                Latency::Unknown(_) => None,
+            },
+            ready: queue.jobs.ready.map(|ready| ready as f32),
+            enqueued: queue.counters.enqueued,
+            started: queue.counters.started,
         }
-    }
-}
-
-impl Seen {
-    fn latency_secs(&self) -> Option<f32> {
-        match self.latency {
-            Latency::Empty => Some(0.0),
-            Latency::Known { age, .. } => Some(age.estimate.as_secs_f32()),
-            Latency::Unknown(_) => None,
-        }
-    }
-
-    fn ready_jobs(&self) -> Option<f32> {
-        self.ready.map(|ready| ready as f32)
     }
 }
 
@@ -174,9 +165,9 @@ impl HistoryMemory {
             let mono = seen.at.mono.saturating_duration_since(last.at.mono);
             mono <= held && last.at.wall.age_at(seen.at.wall) <= held + SLOT
         });
-        let flow = |count: fn(&Counters) -> Option<u64>| {
+        let flow = |count: fn(&Seen) -> Option<u64>| {
             let last = last.as_ref()?;
-            let count = count(&seen.counters)?.checked_sub(count(&last.counters)?)?;
+            let count = count(&seen)?.checked_sub(count(last)?)?;
             let secs = seen.at.mono.saturating_duration_since(last.at.mono);
             Some((count as f32, secs.as_secs_f32()))
         };
@@ -195,8 +186,8 @@ impl HistoryMemory {
             self.close(open.number, open.point());
             if open.number + 1 < number {
                 let between = last.map_or(Point::default(), |last| Point {
-                    latency: last.latency_secs(),
-                    ready: last.ready_jobs(),
+                    latency: last.latency,
+                    ready: last.ready,
                     enqueued: arrivals.map(|(count, secs)| count / secs),
                     started: starts.map(|(count, secs)| count / secs),
                 });
@@ -210,8 +201,8 @@ impl HistoryMemory {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),
         };
-        open.latency = most(open.latency, seen.latency_secs());
-        open.ready = most(open.ready, seen.ready_jobs());
+        open.latency = most(open.latency, seen.latency);
+        open.ready = most(open.ready, seen.ready);
         if let Some(arrivals) = arrivals {
             open.arrivals.add(arrivals);
         }

@@ -1,4 +1,3 @@
-use super::super::{Age, LatencySource, Reason};
 use super::*;
 use crate::clock;
 use proptest::prelude::*;
@@ -33,27 +32,12 @@ impl Watch {
     }
 
     fn see(&mut self, secs: u64, latency: Option<u64>, ready: u64, enqueued: u64) {
-        let latency = match latency {
-            None => Latency::Unknown(Reason::NoTimestamp),
-            Some(0) => Latency::Empty,
-            Some(age) => Latency::Known {
-                age: Age {
-                    estimate: Duration::from_secs(age),
-                    min: Duration::ZERO,
-                    max: None,
-                },
-                since: Timestamp::from_micros(0),
-                source: LatencySource::Flow,
-            },
-        };
         let seen = Seen {
             at: self.at(secs),
-            latency,
-            ready: Some(ready),
-            counters: Counters {
-                enqueued: Some(enqueued),
-                ..Counters::default()
-            },
+            latency: latency.map(|latency| latency as f32),
+            ready: Some(ready as f32),
+            enqueued: Some(enqueued),
+            started: None,
         };
         self.history = self.memory.fold(seen, HELD);
     }
@@ -104,23 +88,12 @@ fn a_queue_that_is_read_rarely_has_no_gaps() {
     let mut memory = Watch::new();
     let held = Duration::from_secs(600);
     for (secs, latency) in [(0, 4.0), (300, 8.0)] {
-        let at = memory.at(secs);
         let seen = Seen {
-            at,
-            latency: Latency::Known {
-                age: Age {
-                    estimate: Duration::from_secs_f64(latency),
-                    min: Duration::ZERO,
-                    max: None,
-                },
-                since: at.wall,
-                source: LatencySource::Message,
-            },
-            ready: Some(1),
-            counters: Counters {
-                started: Some(secs),
-                ..Counters::default()
-            },
+            at: memory.at(secs),
+            latency: Some(latency),
+            ready: Some(1.0),
+            enqueued: None,
+            started: Some(secs),
         };
         memory.history = memory.memory.fold(seen, held);
     }
@@ -144,6 +117,7 @@ fn a_still_queue_costs_one_entry_and_a_lively_one_no_more_than_there_are_points(
     assert!(still.history.runs.len() <= 2, "{:?}", still.history.runs);
     assert!(lively.history.runs.len() <= SLOTS);
     assert_eq!(size_of::<Run>(), 20);
+    assert!(size_of::<HistoryMemory>() + size_of::<History>() <= 256);
     assert!(
         still
             .latencies(SLOTS)
