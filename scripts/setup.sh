@@ -31,6 +31,7 @@ if [ "$purpose" = test ]; then
     need redis-sentinel have redis-sentinel
     need rabbitmq-server have_rabbitmq
     need prometheus have promtool
+    need chromium have chromium
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter

@@ -3,6 +3,7 @@
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
 use crate::model::objective::{Objective, Objectives};
@@ -22,6 +23,7 @@ pub(super) struct QueueMemory {
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    pub(super) history: HistoryMemory,
 }
 
 impl QueueMemory {
@@ -118,6 +120,7 @@ impl QueueMemory {
             late_starts: self.objective.and(late_starts),
             flow,
             measured: self.measured.clone(),
+            history: History::default(),
         }
     }
 }
