@@ -229,6 +229,8 @@ impl Keyspace {
                 Step::Read(reads) => replies = self.answers(&reads),
                 Step::Done(outcomes) => {
                     assert_eq!(outcomes.len(), queues.len());
+                    drop(probe);
+                    layout.told();
                     return outcomes;
                 }
             }

@@ -141,6 +141,9 @@ impl RedisSource {
             "read what was due"
         );
         let mut success = harvest.finish(session, over_limit)?;
+        for bound in &mut self.catalogue.layouts {
+            bound.layout.told();
+        }
         success.pushes = pushes;
         success.needed_interval = plan.interval;
         success.kept_interval = plan.quiet_interval;
