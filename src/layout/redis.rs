@@ -57,6 +57,9 @@ pub enum Read {
     XpendingOldest(Bytes, Bytes),
     /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
     XrangeAfter(Bytes, Bytes, u32),
+    /// The first entries from an id on, at most [`Read::MAX_ELEMENTS`], for who goes through all
+    /// entries once: what is too large in one does not keep from reading the next.
+    XrangeFrom(Bytes, Bytes, u32),
     /// The last entry.
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
@@ -120,6 +123,7 @@ impl Read {
             | Self::Xpending(key, _)
             | Self::XpendingOldest(key, _)
             | Self::XrangeAfter(key, ..)
+            | Self::XrangeFrom(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
             | Self::Exists(key)

@@ -9,6 +9,7 @@
 pub mod certificates;
 pub mod http;
 pub mod metrics;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;

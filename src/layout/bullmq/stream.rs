@@ -71,20 +71,6 @@ impl StreamId {
             .into_bytes()
             .into()
     }
-
-    /// The id behind which this one is the first.
-    pub(super) fn predecessor(self) -> Self {
-        match self.sequence.checked_sub(1) {
-            Some(sequence) => Self {
-                ms: self.ms,
-                sequence,
-            },
-            None => Self {
-                ms: self.ms.saturating_sub(1),
-                sequence: u64::MAX,
-            },
-        }
-    }
 }
 
 // === impl Page ===

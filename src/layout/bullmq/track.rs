@@ -147,12 +147,11 @@ impl Track {
 
     /// Begins with the last entry that is known: if it is still the first there, none was lost.
     fn read(&self, stream: Bytes, count: u32) -> (Read, u32) {
-        let after = match self.cursor {
-            Cursor::At(id) => id.predecessor(),
+        let from = match self.cursor {
+            Cursor::At(id) => id,
             _ => StreamId::default(),
         };
-        let read = Read::XrangeAfter(stream, after.text(), count);
-        (read, count)
+        (Read::XrangeFrom(stream, from.text(), count), count)
     }
 
     /// Takes what was read. `len` is that of the stream before and `max_len` to what it is trimmed;
