@@ -164,6 +164,7 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
+            (Read::XrangeFrom(..) | Read::XrevrangeLast(_), None) => Reply::Array(Vec::new()),
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {

@@ -37,7 +37,11 @@ impl Bull {
     fn command(self, url: &str, queue: &str, args: &[&str]) -> Command {
         let folder = super::root().join("tests/clients/node");
         let modules = folder.join("node_modules");
-        assert!(modules.exists(), "no {}: run `make setup`", modules.display());
+        assert!(
+            modules.exists(),
+            "no {}: run `make setup`",
+            modules.display()
+        );
         let mut command = Command::new("node");
         command
             .arg(folder.join("bull.js"))

@@ -4,10 +4,11 @@
 //! right, so that −1 is next; `lifo` and jobs that are put back are RPUSHed. BullMQ up to 4 may have
 //! left a marker `0:…` there. Pausing renames `wait` to `paused` in Bull 4 and BullMQ 5; BullMQ 6
 //! leaves it and only sets `paused` in the hash `meta`. `prioritized` is a sorted set scored
-//! `priority · 2^32 + n`, taken once `wait` is empty (Bull 4: priority jobs are in `wait`). `delayed`
-//! is scored `due in ms · 4096 + n` and also holds the jobs that will be tried again.
-//! `waiting-children` are held back by other jobs. Jobs are hashes `<prefix>:<queue>:<id>`; the
-//! string `id` counts the jobs that were added.
+//! `priority · 2^32 + n`, taken once `wait` is empty; in Bull 4 priority jobs are at the head of
+//! `wait`, and in the sorted set `priority` scored by it. `delayed` is scored `due in ms · 4096 + n`
+//! and also holds the jobs that will be tried again. `waiting-children` are held back by other jobs.
+//! Jobs are hashes `<prefix>:<queue>:<id>`; the string `id` counts the jobs that were added, also
+//! those that turned out to be there already.
 //!
 //! BullMQ writes what happens to each job to the stream `events`, with the server's time. From it
 //! come starts, waits, run times, ends, failures and retries, exact unless it was trimmed before it
@@ -179,9 +180,7 @@ impl Layout for BullLayout {
                     .iter()
                     .filter(|(of_bull, _)| suffix == b"id" || suffix == *of_bull);
                 let mut kinds = kinds.iter().zip(asked);
-                let is_right = |(kind, (_, wanted)): (&Reply, &(&[u8], &[u8]))| {
-                    matches!(kind, Reply::Bytes(kind) if kind == wanted)
-                };
+                let is_right = |(kind, (_, wanted)): (&Reply, &(&[u8], &[u8]))| matches!(kind, Reply::Bytes(kind) if kind == wanted);
                 number(counter).is_some() && kinds.any(is_right)
             }
             _ => false,

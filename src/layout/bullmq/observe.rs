@@ -144,7 +144,7 @@ fn flow(track: &Track, ready: u64, head: LineHead) -> FlowSample {
 fn priorities(state: &mut QueueState<'_>, counts: &Counts) -> Vec<(u8, u64)> {
     let track = &mut state.track;
     let sum: u64 = state.levels.iter().map(|(_, jobs)| jobs).sum();
-    if sum != counts.prioritized {
+    if sum != counts.leveled() {
         return Vec::new();
     }
     for (level, _) in state.levels.iter().filter(|(_, jobs)| *jobs > 0) {
@@ -153,7 +153,7 @@ fn priorities(state: &mut QueueState<'_>, counts: &Counts) -> Vec<(u8, u64)> {
     if track.levels == 0 {
         return Vec::new();
     }
-    let without = (0, counts.wait.saturating_add(counts.paused));
+    let without = (0, counts.ready().saturating_sub(sum));
     let known = (1..16).filter(|level| track.levels & (1 << level) != 0);
     let with = known.map(|level| {
         let jobs = state.levels.iter().find(|(known, _)| *known == level);

@@ -17,6 +17,9 @@ const HEADS: i64 = 3;
 const RUNNING: i64 = 3;
 const SAMPLED: i64 = 32;
 
+/// So many priority jobs at the head of a list are passed over to look behind them.
+const AFTER: i64 = 500;
+
 /// Priority levels 1 to this are told apart.
 const LEVELS: u8 = 10;
 
@@ -72,7 +75,7 @@ enum Asked {
 }
 
 /// Reads of the first round for each queue, the first of the events among them.
-const COUNTS: usize = 13;
+const COUNTS: usize = 14;
 
 impl Probe for BullProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
@@ -122,6 +125,7 @@ impl<'a> BullProbe<'a> {
                 Read::Llen(key(b"wait")),
                 Read::Llen(key(b"paused")),
                 Read::Zcard(key(b"prioritized")),
+                Read::Zcard(key(b"priority")),
                 Read::Llen(key(b"active")),
                 Read::Zcard(key(b"delayed")),
                 Read::Zcard(key(b"failed")),
@@ -187,11 +191,21 @@ impl<'a> BullProbe<'a> {
                 let many = if counts.has_events { RUNNING } else { SAMPLED };
                 ask(Asked::Running, &[Read::Lrange(key(b"active"), -many, -1)]);
             }
-            if counts.prioritized > 0 {
+            if let Some(after @ 1..=AFTER) = counts.put_in_front() {
+                // Behind them is the oldest of those that have no priority.
+                let (from, to) = (-after - HEADS, -after - 1);
+                let behind = Read::Lrange(key(b"wait"), from, to);
+                ask(Asked::Heads(Line::Wait), &[behind]);
+            }
+            if counts.leveled() > 0 {
                 for level in 1..=LEVELS {
-                    let min = f64::from(level) * 4_294_967_296.0;
-                    let max = min + 4_294_967_295.0;
-                    let key = key(b"prioritized");
+                    let (key, min, max) = match counts.has_events {
+                        true => {
+                            let min = f64::from(level) * 4_294_967_296.0;
+                            (key(b"prioritized"), min, min + 4_294_967_295.0)
+                        }
+                        false => (key(b"priority"), level.into(), level.into()),
+                    };
                     let number = Read::Zcount(Arc::clone(&key), min, max);
                     let limit = 1;
                     ask(
@@ -266,7 +280,9 @@ impl<'a> BullProbe<'a> {
                     let Ok(counts) = &state.counts else { continue };
                     let trim = (counts.events, counts.max_events);
                     let page = (next(), count);
-                    let taken = state.track.take(page, trim, &mut state.seen, &mut self.room);
+                    let taken = state
+                        .track
+                        .take(page, trim, &mut state.seen, &mut self.room);
                     state.can_follow = state.kept(taken).is_some();
                 }
                 Asked::Heads(line) => state.take_ids(next(), Some(line)),

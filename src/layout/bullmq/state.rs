@@ -49,6 +49,8 @@ pub(super) struct Counts {
     pub(super) wait: u64,
     pub(super) paused: u64,
     pub(super) prioritized: u64,
+    /// Those in `wait` that have a priority (Bull 4).
+    priority: u64,
     pub(super) active: u64,
     pub(super) delayed: u64,
     pub(super) failed: u64,
@@ -182,6 +184,7 @@ impl Counts {
             wait: next().count()?,
             paused: next().count()?,
             prioritized: next().count()?,
+            priority: next().count()?,
             active: next().count()?,
             delayed: next().count()?,
             failed: next().count()?,
@@ -206,6 +209,20 @@ impl Counts {
         self.wait
             .saturating_add(self.paused)
             .saturating_add(self.prioritized)
+    }
+
+    /// Ready jobs that have a priority.
+    pub(super) fn leveled(&self) -> u64 {
+        match self.has_events {
+            true => self.prioritized,
+            false => self.priority,
+        }
+    }
+
+    /// How many jobs stand in front of those in `wait` that have no priority.
+    pub(super) fn put_in_front(&self) -> Option<i64> {
+        let is_there = !self.has_events && self.wait > self.priority;
+        i64::try_from(self.priority).ok().filter(|_| is_there)
     }
 
     /// Jobs that wait, are delayed or run.

@@ -67,9 +67,7 @@ impl StreamId {
     }
 
     pub(super) fn text(self) -> Bytes {
-        format!("{}-{}", self.ms, self.sequence)
-            .into_bytes()
-            .into()
+        format!("{}-{}", self.ms, self.sequence).into_bytes().into()
     }
 }
 

@@ -84,11 +84,19 @@ enum Cursor {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    Delayed { due: Timestamp },
-    Ready { since: Timestamp },
+    Delayed {
+        due: Timestamp,
+    },
+    Ready {
+        since: Timestamp,
+    },
     /// Was delayed until a time that is not known, and was found due at this one.
-    Promoted { at: Timestamp },
-    Active { since: Timestamp },
+    Promoted {
+        at: Timestamp,
+    },
+    Active {
+        since: Timestamp,
+    },
 }
 
 /// How one poll gets on.
@@ -234,9 +242,9 @@ impl Track {
                     self.put_back = Some(job.clone());
                 }
                 let stage = match (from, before) {
-                    (Before::Delayed, Some(Stage::Delayed { due })) => Stage::Ready {
-                        since: due.min(at),
-                    },
+                    (Before::Delayed, Some(Stage::Delayed { due })) => {
+                        Stage::Ready { since: due.min(at) }
+                    }
                     (Before::Delayed, _) => Stage::Promoted { at },
                     _ => Stage::Ready { since: at },
                 };

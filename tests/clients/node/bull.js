@@ -78,9 +78,7 @@ async function counts(queue) {
     workers: (await queue.getWorkers()).length,
     now: Date.now(),
   };
-  if (version !== "4") {
-    told.priorities = await queue.getCountsPerPriority([...Array(11).keys()]);
-  }
+  told.priorities = await queue.getCountsPerPriority([...Array(11).keys()]);
   return told;
 }
 

@@ -55,12 +55,20 @@ fn counts_are_what_bull_counts(bull: Bull) {
     let get = |name: &str| queue(&metrics, name, "mail");
     assert_eq!(metrics.jobs("bullmq", "mail", "failed"), Some(3.0));
     assert_eq!(metrics.jobs("bullmq", "mail", "scheduled"), Some(2.0));
+    let level = |level| {
+        let labels = [("queue", "mail"), ("priority", level)];
+        metrics.get("tailback_queue_priority_jobs", &labels)
+    };
+    assert_eq!(["2", "5"].map(level), [Some(3.0), Some(1.0)]);
     let due = get("tailback_queue_next_due_timestamp_seconds").unwrap();
     assert!((due - after - 3600.0).abs() < 60.0, "{due}");
     let oldest = get("tailback_queue_oldest_job_timestamp_seconds").unwrap();
     assert!((before - 0.01..after + 0.01).contains(&oldest), "{oldest}");
     let started = get("tailback_queue_oldest_in_progress_timestamp_seconds").unwrap();
-    assert!((before - 60.0..before).contains(&started), "{started}, {before}");
+    assert!(
+        (before - 60.0..before).contains(&started),
+        "{started}, {before}"
+    );
 
     let counts = bull.client(&url, "mail", &["pause"]);
     assert_eq!(counts["isPaused"], true);
@@ -88,16 +96,18 @@ fn counts_are_what_bull_counts(bull: Bull) {
 fn assert_same(tailback: &Tailback, counts: &Value) {
     let count = |state: &str| counts[state].as_f64().unwrap_or(0.0);
     let wanted = [
-        ("ready", count("waiting") + count("paused") + count("prioritized")),
+        (
+            "ready",
+            count("waiting") + count("paused") + count("prioritized"),
+        ),
         ("in_progress", count("active")),
         ("scheduled", count("delayed")),
         ("deferred", count("waiting-children")),
         ("failed", count("failed")),
     ];
     let metrics = tailback.wait_until(&format!("{counts}"), PATIENCE, |metrics| {
-        let is_same = |(state, wanted): &(&str, f64)| {
-            metrics.jobs("bullmq", "mail", state) == Some(*wanted)
-        };
+        let is_same =
+            |(state, wanted): &(&str, f64)| metrics.jobs("bullmq", "mail", state) == Some(*wanted);
         wanted.iter().all(is_same)
     });
     // Only where there are any, or were.
@@ -198,7 +208,11 @@ fn bullmq_jobs_that_waited_before_the_first_poll_are_told_by_their_hashes() {
     assert_eq!(get("tailback_queue_wait_seconds_count"), Some(14.0));
     assert_eq!(get("tailback_queue_gaps_total"), Some(0.0));
     // The worker thinks that the parent was ready when it was created, which is why it is left out.
-    let theirs = worker.starts().iter().map(|start| (start.at - start.ready) / 1e3).sum::<f64>();
+    let theirs = worker
+        .starts()
+        .iter()
+        .map(|start| (start.at - start.ready) / 1e3)
+        .sum::<f64>();
     let ours = get("tailback_queue_wait_seconds_sum").unwrap();
     assert!(ours < theirs + 0.35, "{ours}, {theirs}");
 }
@@ -211,7 +225,13 @@ fn bullmq_events_that_were_trimmed_unread_are_a_gap() {
     bull.client(&url, "mail", &["create", "50"]);
     let tailback = Tailback::start_config(&quick(&url));
     tailback.wait_jobs("bullmq", "mail", "ready", 0);
-    bull.send(&url, "mail", 5000, "noop", (&json!({}), &json!({"removeOnComplete": true})));
+    bull.send(
+        &url,
+        "mail",
+        5000,
+        "noop",
+        (&json!({}), &json!({"removeOnComplete": true})),
+    );
     let worker = bull.worker(&url, "mail", 50, redis.dir());
     wait_for("all done", || worker.ended("completed") == 5000);
     let metrics = tailback.wait_until("a gap", PATIENCE, |metrics| {
@@ -262,7 +282,13 @@ fn bull_of_all_versions_in_one_redis_and_what_only_looks_like_it() {
         (Bull::BullMq6, "both"),
     ] {
         bull.send(&url, name, 2, "noop", (&json!({}), &json!({})));
-        bull.send(&url, name, 1, "noop", (&json!({}), &json!({"delay": 3_600_000})));
+        bull.send(
+            &url,
+            name,
+            1,
+            "noop",
+            (&json!({}), &json!({"delay": 3_600_000})),
+        );
     }
     redis.cli(&["HSET", "bull:user:meta", "name", "x"]);
     redis.cli(&["SET", "bull:text:meta", "x"]);
@@ -277,7 +303,11 @@ fn bull_of_all_versions_in_one_redis_and_what_only_looks_like_it() {
     assert_eq!(metrics.queues("bullmq"), ["both", "five", "four", "six"]);
     assert_eq!(metrics.queues("list"), Vec::<&str>::new());
     for name in ["four", "five", "six"] {
-        assert_eq!(metrics.jobs("bullmq", name, "scheduled"), Some(1.0), "{name}");
+        assert_eq!(
+            metrics.jobs("bullmq", name, "scheduled"),
+            Some(1.0),
+            "{name}"
+        );
     }
     let worker = Bull::BullMq6.worker(&url, "both", 1, redis.dir());
     wait_for("done", || worker.ended("completed") == 4);
@@ -306,7 +336,12 @@ fn bull_4_shows_flow_and_a_sample_of_waits() {
     assert_eq!(get("tailback_queue_wait_seconds_count"), Some(6.0));
     let sampled = get("tailback_queue_sampled_wait_seconds_count").unwrap();
     assert!((6.0..=7.0).contains(&sampled), "{sampled}");
-    let theirs: f64 = worker.starts().iter().skip(1).map(|start| (start.at - start.ready) / 1e3).sum();
+    let theirs: f64 = worker
+        .starts()
+        .iter()
+        .skip(1)
+        .map(|start| (start.at - start.ready) / 1e3)
+        .sum();
     let ours = get("tailback_queue_sampled_wait_seconds_sum").unwrap();
     assert!((ours - theirs).abs() < 3.0, "{ours}, not {theirs}");
 }
@@ -334,10 +369,16 @@ fn commands_per_poll(redis: &Redis, jobs: u32) -> BTreeMap<String, f64> {
     let tailback = Tailback::start_config(&config);
     tailback.wait_jobs("bullmq", "six", "ready", jobs.into());
     tailback.wait_jobs("bullmq", "four", "ready", jobs.into());
-    let polls = |metrics: &Metrics| metrics.get("tailback_poll_duration_seconds_count", &[]).unwrap();
+    let polls = |metrics: &Metrics| {
+        metrics
+            .get("tailback_poll_duration_seconds_count", &[])
+            .unwrap()
+    };
     let all = |metrics: &Metrics| -> BTreeMap<String, f64> {
         let samples = metrics.all("tailback_broker_commands_total", &[]);
-        let named = samples.iter().map(|sample| (sample.labels["command"].clone(), sample.value));
+        let named = samples
+            .iter()
+            .map(|sample| (sample.labels["command"].clone(), sample.value));
         named.collect()
     };
     let settled = polls(&tailback.metrics()) + 3.0;
