@@ -108,6 +108,7 @@ fn line_head(head: Head) -> LineHead {
                 latest,
                 upper_is_hard,
                 source,
+                is_arrival: false,
             },
         },
         ..LineHead::PLAIN
@@ -124,6 +125,9 @@ fn flow(track: &Track, ready: u64, head: LineHead) -> FlowSample {
         turned_over: false,
         is_pushed: true,
         unseen: 0,
+        is_delivered: false,
+        gone: 0,
+        removed: 0,
         out_of_order: false,
     };
     let line = LineSample {

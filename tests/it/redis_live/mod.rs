@@ -4,6 +4,7 @@
 mod bullmq;
 mod celery;
 mod rq;
+mod rq_times;
 
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;

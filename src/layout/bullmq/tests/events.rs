@@ -108,14 +108,11 @@ fn millis(times: &[u64]) -> Vec<Duration> {
 fn recorded_events_tell_every_wait_and_run() {
     let file: serde_json::Value = serde_json::from_str(RECORDED).unwrap();
     let mut rig = Rig::watching();
-    for entry in file["v6_events"].as_array().unwrap() {
-        let texts: Vec<&str> = entry
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|text| text.as_str().unwrap())
-            .collect();
-        rig.add(texts[0], &texts[1..]);
+    let entries = &file["v6_running"]["bull:mail:events"]["entries"];
+    for entry in entries.as_array().unwrap() {
+        let fields = entry[1].as_array().unwrap().iter();
+        let fields: Vec<&str> = fields.map(|text| text.as_str().unwrap()).collect();
+        rig.add(entry[0].as_str().unwrap(), &fields);
     }
     let (told, pages) = rig.poll();
     assert_eq!(pages, 2);
