@@ -1,6 +1,7 @@
 //! What each job system looks like inside a broker: pure decoders, one file a system, one row in
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
+pub mod bullmq;
 pub mod celery;
 pub mod glob;
 pub mod list;
@@ -40,6 +41,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Bullmq,
+        redis: Some(bullmq::bind),
         rabbitmq: None,
     },
     Row {

@@ -1,6 +1,7 @@
 //! Real producers and workers on a real Redis: known numbers in each state in, the same numbers
 //! out of `/metrics`.
 
+mod bullmq;
 mod celery;
 mod rq;
 mod rq_times;
