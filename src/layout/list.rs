@@ -2,7 +2,7 @@
 //! there is a depth, and what positions tell of the flow.
 
 use super::glob;
-use super::marker::{Budget, Follow, Memory};
+use super::marker::{Follow, FollowAll, Memory};
 use super::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
@@ -37,9 +37,7 @@ struct Lists {
 struct Depths<'a> {
     layout: &'a mut Lists,
     queues: &'a [QueueRef],
-    lists: Vec<Follow>,
-    asked: Vec<usize>,
-    budget: Budget,
+    lists: FollowAll,
 }
 
 impl Layout for Lists {
@@ -81,31 +79,18 @@ impl Layout for Lists {
         Box::new(Depths {
             layout: self,
             queues,
-            lists,
-            asked: Vec::new(),
-            budget: Budget::default(),
+            lists: FollowAll::new(lists),
         })
     }
 }
 
 impl Probe for Depths<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        for (index, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
-            if let Some(list) = self.lists.get_mut(index) {
-                list.take(reply, &mut self.layout.memory, &mut self.budget);
-            }
-        }
-        let mut reads = Vec::new();
-        for (index, list) in self.lists.iter().enumerate() {
-            if let Some(read) = list.ask() {
-                reads.push(read);
-                self.asked.push(index);
-            }
-        }
+        let reads = self.lists.step(replies, &mut self.layout.memory);
         if !reads.is_empty() {
             return Step::Read(reads);
         }
-        let lists = std::mem::take(&mut self.lists);
+        let lists = self.lists.take();
         let memory = &mut self.layout.memory;
         Step::Done(
             self.queues

@@ -3,12 +3,16 @@
 
 pub mod celery;
 pub mod glob;
+mod heads;
 pub mod list;
 mod marker;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
+mod running;
+pub mod sidekiq;
+mod tally;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +42,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Sidekiq,
+        redis: Some(sidekiq::bind),
         rabbitmq: None,
     },
     Row {

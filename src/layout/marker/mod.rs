@@ -12,12 +12,14 @@
 //! without the length of the same instant.
 
 mod follow;
+mod many;
 mod memory;
 mod resolve;
 mod saved;
 mod watch;
 
-pub(crate) use follow::{Budget, Follow};
+pub(crate) use follow::Follow;
+pub(crate) use many::FollowAll;
 pub(crate) use memory::ListMarks;
 pub use memory::Memory;
 pub use saved::SavedMarks;

@@ -2,7 +2,7 @@
 //! nothing of how it found out.
 
 use crate::model::latency::Reason;
-use crate::model::{LatencySource, Timestamp};
+use crate::model::{Head, LatencySource, Timestamp};
 
 /// The lines of one queue, read at the same poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,4 +87,26 @@ impl LineHead {
         put_back: 0,
         state: HeadState::Waiting,
     };
+
+    /// The first message, with its time if that is known: where it is not, the flow tells.
+    pub fn of(head: Head) -> Self {
+        let state = match head {
+            Head::Since {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+            } => HeadState::Stamped {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+            },
+            Head::Empty | Head::Unknown(_) => HeadState::Waiting,
+        };
+        Self {
+            state,
+            ..Self::PLAIN
+        }
+    }
 }
