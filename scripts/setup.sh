@@ -12,6 +12,8 @@ have_rabbitmq() { compgen -G '/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server' >/de
 # Debian's python3 without python3-venv has the module but cannot make an environment with pip.
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
+have_ruby() { ruby -e 'require ARGV.first' "$1" >/dev/null 2>&1; }
+
 missing=()
 need() { # need PACKAGE CHECK...
     local package=$1
@@ -31,6 +33,8 @@ if [ "$purpose" = test ]; then
     need redis-sentinel have redis-sentinel
     need rabbitmq-server have_rabbitmq
     need prometheus have promtool
+    need ruby-sidekiq have sidekiq
+    need ruby-redis-namespace have_ruby redis-namespace
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter

@@ -1,6 +1,7 @@
 //! What each job system looks like inside a broker: pure decoders, one file a system, one row in
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
+pub mod asynq;
 pub mod celery;
 pub mod glob;
 mod heads;
@@ -47,6 +48,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Sidekiq,
         redis: Some(sidekiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Asynq,
+        redis: Some(asynq::bind),
         rabbitmq: None,
     },
     Row {

@@ -80,8 +80,8 @@ pub enum Reason {
     PositionsNotReadable,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
-    /// More workers or jobs at work than are looked at.
-    TooManyAtWork,
+    /// More workers, jobs at work or groups than are looked at.
+    TooMany,
 }
 
 impl Reason {
@@ -113,7 +113,9 @@ impl Reason {
                 "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
                  the rights llen, lindex, lpos, multi and exec"
             }
-            Self::TooManyAtWork => "there are more workers or jobs at work than are looked at",
+            Self::TooMany => {
+                "there are more workers, jobs at work or groups than tailback looks at"
+            }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"
             }

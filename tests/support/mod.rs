@@ -14,6 +14,7 @@ pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
 pub mod redis;
+pub mod ruby;
 pub mod tailback;
 
 use std::path::PathBuf;

@@ -6,15 +6,12 @@ use super::job;
 use super::process::{FIELDS, Process};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply};
 use crate::layout::running::Running;
-use crate::layout::tally::Tally;
-use crate::model::{Jobs, Reason, System, SystemTotals, Timestamp};
+use crate::layout::tally::{self, Tally};
+use crate::model::{Jobs, Reason, System, SystemTotals};
 use std::collections::HashMap;
 
 /// Bytes of jobs at work read at one poll, by Redis's own estimate.
 const MAX_WORK: u64 = 4 * 1024 * 1024;
-
-/// More digits than a counter has.
-const DIGITS: u32 = 32;
 
 pub(super) struct Survey {
     pub(super) keys: Keys,
@@ -93,8 +90,8 @@ impl Survey {
             Read::Zcard(key(b"dead")),
             Read::Zrange(key(b"schedule"), 0, 0),
             Read::Zrange(key(b"retry"), 0, 0),
-            Read::Getrange(key(b"stat:processed"), DIGITS),
-            Read::Getrange(key(b"stat:failed"), DIGITS),
+            Read::Getrange(key(b"stat:processed"), tally::DIGITS),
+            Read::Getrange(key(b"stat:failed"), tally::DIGITS),
             Read::Scard(key(b"processes")),
         ]
     }
@@ -108,20 +105,19 @@ impl Survey {
             failed: Some(next().count()?),
             ..Jobs::default()
         };
-        let due = [first_score(next()), first_score(next())];
-        let stats = counter(next())?.zip(counter(next())?);
-        let counters = stats.map(|(processed, failed)| self.tally.take(processed, failed));
+        let due = [next().first_due(), next().first_due()];
+        let counters = self.tally.read(next(), next())?;
         self.totals = Some(SystemTotals {
             system: System::Sidekiq,
             jobs,
             next_due: due.into_iter().flatten().min(),
             slots: None,
             busy_workers: None,
-            counters: counters.unwrap_or_default(),
+            counters,
         });
         let processes = next().count()?;
         if processes > u64::from(Read::MAX_ELEMENTS) {
-            self.not_running = Some(Reason::TooManyAtWork);
+            self.not_running = Some(Reason::TooMany);
             return Ok(Vec::new());
         }
         self.processes = Some(HashMap::new());
@@ -213,7 +209,7 @@ impl Survey {
                 reads.push(Read::Hgetall(Bytes::clone(&key)));
                 self.asked.push((identity, key));
             } else {
-                self.not_running = Some(Reason::TooManyAtWork);
+                self.not_running = Some(Reason::TooMany);
             }
         }
         reads
@@ -275,21 +271,4 @@ impl Survey {
             self.running.show(work.flatten());
         }
     }
-}
-
-/// When the first of a sorted set is due.
-fn first_score(reply: Reply) -> Option<Timestamp> {
-    let score = reply.array().ok()?.into_iter().nth(1)?.bytes().ok()??;
-    Timestamp::from_secs_f64(std::str::from_utf8(&score).ok()?.parse().ok()?)
-}
-
-/// A counter that does not exist until it is first counted up; `None` for what is no number.
-pub(super) fn counter(reply: Reply) -> Result<Option<u64>, Refusal> {
-    let text = reply.bytes()?.unwrap_or_default();
-    if text.is_empty() {
-        return Ok(Some(0));
-    }
-    Ok(std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| text.parse().ok()))
 }

@@ -1,4 +1,3 @@
-use super::survey::counter;
 use super::{bind, job};
 use crate::layout::redis::{Layout, Outcome, Read, Refusal, RefusalKind, Reply};
 use crate::layout::testing::{Keyspace, Stored};
@@ -308,7 +307,7 @@ fn too_much_at_work_is_unknown_and_not_zero() {
     let mut layout = layout();
     let seen = observe(&keys, &mut *layout);
     assert_eq!((seen.jobs.in_progress, seen.consumers), (None, None));
-    assert_eq!(seen.jobs_unknown, Some(Reason::TooManyAtWork));
+    assert_eq!(seen.jobs_unknown, Some(Reason::TooMany));
     assert_eq!(seen.measured, None);
     assert_eq!(layout.totals().unwrap().slots, None);
     assert_eq!(layout.totals().unwrap().jobs.retry, Some(0));
@@ -322,7 +321,7 @@ fn too_much_at_work_is_unknown_and_not_zero() {
     process(&mut keys, "1", INFO_6, "false", "work", &work);
     let seen = observe(&keys, &mut *layout);
     assert_eq!((seen.jobs.in_progress, seen.consumers), (None, Some(5)));
-    assert_eq!(seen.jobs_unknown, Some(Reason::TooManyAtWork));
+    assert_eq!(seen.jobs_unknown, Some(Reason::TooMany));
     process(
         &mut keys,
         "1",
@@ -373,15 +372,6 @@ fn a_missing_right_for_the_processes_leaves_the_queues() {
     assert_eq!(layout.complaints()[0].kind, RefusalKind::NotPermitted);
     assert_eq!(layout.totals().unwrap().jobs.retry, Some(3));
     assert_eq!(layout.totals().unwrap().busy_workers, None);
-}
-
-#[test]
-fn counters_are_numbers_or_unknown() {
-    let counter = |text: &[u8]| counter(Reply::Bytes(text.to_vec())).unwrap();
-    assert_eq!(counter(b""), Some(0));
-    assert_eq!(counter(b"42"), Some(42));
-    assert_eq!(counter(b"-1"), None);
-    assert_eq!(counter(b"many"), None);
 }
 
 proptest! {
