@@ -10,6 +10,7 @@ mod marker;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;
+pub mod resque;
 pub mod rq;
 mod running;
 pub mod sidekiq;
@@ -48,6 +49,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Sidekiq,
         redis: Some(sidekiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Resque,
+        redis: Some(resque::bind),
         rabbitmq: None,
     },
     Row {

@@ -1,7 +1,9 @@
 //! Real producers and workers on a real Redis: known numbers in each state in, the same numbers
 //! out of `/metrics`.
 
+mod asynq;
 mod celery;
+mod resque;
 mod rq;
 mod sidekiq;
 

@@ -3,7 +3,7 @@
 use super::{Release, commands_per_poll, queue, redis, unix_now};
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
-use crate::support::redis::Redis;
+use crate::support::redis::{Redis, replay};
 use crate::support::ruby::Sidekiq;
 use crate::support::tailback::{Tailback, quick};
 use serde_json::Value;
@@ -191,4 +191,50 @@ fn assert_same(ours: Option<f64>, theirs: &Value) {
         (ours.unwrap() - theirs).abs() < 0.001,
         "{ours:?}, Sidekiq says {theirs}"
     );
+}
+
+/// A rolling upgrade: clients and processes of both versions on one Redis.
+#[test]
+fn sidekiq_7_and_8_in_one_redis() {
+    let redis = redis();
+    // Pushed by 7, then by 8.
+    replay(&redis, "sidekiq.json", "v7_waiting");
+    let of_7 = redis.cli(&["LRANGE", "queue:default", "0", "-1"]);
+    redis.cli(&["DEL", "queue:default", "queue:mailers"]);
+    replay(&redis, "sidekiq.json", "v8_waiting");
+    for job in of_7.lines() {
+        redis.cli(&["RPUSH", "queue:default", job]);
+    }
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let metrics = tailback.wait_jobs("sidekiq", "default", "ready", 4);
+    let oldest = |metrics: &Metrics| {
+        queue(
+            metrics,
+            "tailback_queue_oldest_job_timestamp_seconds",
+            "default",
+        )
+        .unwrap()
+    };
+    assert!((oldest(&metrics) - 1_795_410_397.130_607).abs() < 1e-3);
+    assert_eq!(system_jobs(&metrics, "scheduled"), Some(2.0));
+    redis.cli(&["RPOP", "queue:default"]);
+    redis.cli(&["RPOP", "queue:default"]);
+    let metrics = tailback.wait_jobs("sidekiq", "default", "ready", 2);
+    assert!((oldest(&metrics) - 1_795_410_419.884).abs() < 1e-3);
+
+    // Processes of both, each with its own way to tell of its threads.
+    replay(&redis, "sidekiq.json", "v7_running");
+    replay(&redis, "sidekiq.json", "v8_running");
+    let metrics = tailback.wait_jobs("sidekiq", "default", "in_progress", 4);
+    assert_eq!(
+        queue(&metrics, "tailback_queue_consumers", "default"),
+        Some(4.0)
+    );
+    assert_eq!(system(&metrics, "tailback_system_slots"), Some(4.0));
+    let started = queue(
+        &metrics,
+        "tailback_queue_oldest_in_progress_timestamp_seconds",
+        "default",
+    );
+    assert_eq!(started, Some(1_795_410_404.0));
 }
