@@ -78,6 +78,9 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
+    /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
+    /// to be had.
+    NotCounted,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
     /// More workers, jobs at work or groups than are looked at.
@@ -115,6 +118,11 @@ impl Reason {
             }
             Self::TooMany => {
                 "there are more workers, jobs at work or groups than tailback looks at"
+            }
+            Self::NotCounted => {
+                "jobs carry no time, and the broker does not count them for tailback: \
+                 management.rates_mode is none, statistics are switched off, or there is no \
+                 management API"
             }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"

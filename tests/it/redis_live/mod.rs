@@ -5,6 +5,7 @@ mod asynq;
 mod celery;
 mod resque;
 mod rq;
+mod rq_times;
 mod sidekiq;
 
 use crate::support::metrics::Metrics;
