@@ -13,6 +13,8 @@ have_rabbitmq() { compgen -G '/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server' >/de
 # Debian's python3 without python3-venv has the module but cannot make an environment with pip.
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
+have_ruby() { ruby -e 'require ARGV.first' "$1" >/dev/null 2>&1; }
+
 missing=()
 need() { # need PACKAGE CHECK...
     local package=$1
@@ -35,6 +37,8 @@ if [ "$purpose" = test ]; then
     need chromium have chromium
     need nodejs have node
     need npm have npm
+    need ruby-sidekiq have sidekiq
+    need ruby-redis-namespace have_ruby redis-namespace
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter

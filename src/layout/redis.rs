@@ -194,6 +194,13 @@ impl Reply {
             .collect())
     }
 
+    /// The score of the first of some members, if it is a time in seconds; whether the member itself
+    /// was too large to come does not matter.
+    pub fn first_due(self) -> Option<Timestamp> {
+        let score = self.array().ok()?.into_iter().nth(1)?.bytes().ok()??;
+        Timestamp::from_secs_f64(std::str::from_utf8(&score).ok()?.parse().ok()?)
+    }
+
     fn unexpected(self, wanted: &str) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,

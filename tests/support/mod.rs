@@ -16,6 +16,7 @@ pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
 pub mod redis;
+pub mod ruby;
 pub mod tailback;
 pub mod terminal;
 
