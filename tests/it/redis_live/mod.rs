@@ -2,6 +2,8 @@
 //! out of `/metrics`.
 
 mod celery;
+mod cost;
+mod mixed;
 mod rq;
 mod rq_times;
 
