@@ -126,6 +126,8 @@ pub struct QueueSnapshot {
     pub source: LatencySource,
     pub oldest_in_progress: Option<Timestamp>,
     pub next_due: Option<Timestamp>,
+    /// Delivered to workers, but with early acknowledgement not yet started.
+    pub prefetched: Option<u64>,
     pub consumers: Option<u64>,
     pub busy_workers: Option<u64>,
     pub paused: Option<bool>,
@@ -143,6 +145,20 @@ pub struct QueueSnapshot {
 }
 
 impl QueueSnapshot {
+    /// Forecast for a job that is enqueued now: it starts when all that is ready has been delivered,
+    /// and all that workers have taken in advance has been started.
+    pub fn expected_wait(&self) -> Option<Duration> {
+        let flow = self.flow.as_ref()?;
+        let drain = flow.drain?;
+        match self.prefetched {
+            None | Some(0) => Some(drain),
+            Some(held) => {
+                let secs = held as f64 / flow.departures_per_second;
+                drain.checked_add(Duration::try_from_secs_f64(secs).ok()?)
+            }
+        }
+    }
+
     /// The histogram of waits: of recorded times where all jobs have them, else inferred. Never of
     /// one after the other, which would fall.
     pub fn waits(&self) -> Option<&Waits> {

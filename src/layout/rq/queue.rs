@@ -183,6 +183,8 @@ pub(super) fn line_head(head: Head) -> LineHead {
                 latest,
                 upper_is_hard,
                 source,
+                // Written by the client a moment before it pushes the id.
+                is_arrival: false,
             },
             Head::Unknown(reason) => HeadState::Unknown(reason),
             Head::Empty => HeadState::Waiting,

@@ -74,6 +74,7 @@ impl QueueMemory {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
+            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
         }
         if let Some(seen) = &observation.measured {
             let view = MeasuredView::after(self.measured.take(), seen, settings);
@@ -107,6 +108,7 @@ impl QueueMemory {
             source: self.source.unwrap_or(LatencySource::None),
             oldest_in_progress: observation.oldest_in_progress,
             next_due: observation.next_due,
+            prefetched: observation.prefetched,
             consumers: observation.consumers,
             busy_workers: observation.busy_workers,
             paused: observation.paused,
