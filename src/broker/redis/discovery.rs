@@ -339,8 +339,8 @@ async fn learn(
         } = candidate;
         let names = match meaning {
             KeyMeaning::Queue { name, of_type } => {
-                let is_one = |kind: &&str| own == [Reply::Bytes((**kind).into())];
-                match of_type.iter().any(|kind| is_one(&kind)) {
+                let is_one = |kind: &str| own == [Reply::Bytes(kind.into())];
+                match of_type.iter().any(|kind| is_one(kind)) {
                     true => vec![name],
                     false => Vec::new(),
                 }
