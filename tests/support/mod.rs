@@ -15,6 +15,7 @@ pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
+pub mod recordings;
 pub mod redis;
 pub mod ruby;
 pub mod tailback;

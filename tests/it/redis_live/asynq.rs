@@ -2,7 +2,8 @@
 //! writes them.
 
 use super::{commands_per_poll, queue, redis, unix_now};
-use crate::support::redis::{Redis, replay};
+use crate::support::recordings::replay;
+use crate::support::redis::Redis;
 use crate::support::tailback::{Tailback, quick};
 use redis::pipe;
 

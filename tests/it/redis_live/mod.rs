@@ -4,6 +4,8 @@
 mod asynq;
 mod bullmq;
 mod celery;
+mod cost;
+mod mixed;
 mod resque;
 mod rq;
 mod rq_times;

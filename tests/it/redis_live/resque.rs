@@ -3,7 +3,7 @@
 use super::{commands_per_poll, queue, redis, unix_now};
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
-use crate::support::redis::replay;
+use crate::support::recordings::replay;
 use crate::support::tailback::{Tailback, quick};
 use redis::pipe;
 

@@ -3,7 +3,8 @@
 use super::{Release, commands_per_poll, queue, redis, unix_now};
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
-use crate::support::redis::{Redis, replay};
+use crate::support::recordings::replay;
+use crate::support::redis::Redis;
 use crate::support::ruby::Sidekiq;
 use crate::support::tailback::{Tailback, quick};
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! Real Redis servers, and what is made of several.
 
-mod recorded;
+mod monitor;
 mod sets;
 
-pub use recorded::replay;
+pub use monitor::Monitor;
 pub use sets::{Cluster, Sentinel};
 
 use super::certificates::Certificates;
