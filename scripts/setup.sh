@@ -34,6 +34,7 @@ if [ "$purpose" = test ]; then
     need prometheus have promtool
     need nodejs have node
     need npm have npm
+    need chromium have chromium
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter
@@ -96,8 +97,10 @@ if [ ! -e "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     echo "setup: Python clients into .venv"
     python3 -m venv --clear .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --target .venv/rq2 \
-        -r tests/clients/requirements-rq2.txt
+    for other in rq2 arq; do
+        .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+            --target ".venv/$other" -r "tests/clients/requirements-$other.txt"
+    done
     touch "$stamp"
 fi
 

@@ -10,6 +10,8 @@ pub mod name;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
+pub mod stream;
+pub mod taskiq;
 #[cfg(test)]
 mod testing;
 
@@ -44,6 +46,16 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Bullmq,
         redis: Some(bullmq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Taskiq,
+        redis: Some(taskiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Stream,
+        redis: Some(stream::bind),
         rabbitmq: None,
     },
     Row {

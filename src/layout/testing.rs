@@ -4,7 +4,6 @@
 pub(crate) mod arbitrary;
 mod fuzz;
 mod recordings;
-mod stream;
 mod systems;
 
 use super::glob;
@@ -19,6 +18,8 @@ use base64::Engine as _;
 use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+mod stream;
 
 /// A Redis of which only the options of the job systems matter.
 pub(crate) fn redis() -> config::Redis {
@@ -211,13 +212,18 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
-            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
-                stream.answer(read).unwrap()
-            }
             (Read::XrangeFrom(..) | Read::XrevrangeLast(_), None) => Reply::Array(Vec::new()),
             (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
                 scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
             }
+            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
+                stream.answer(read).unwrap()
+            }
+            (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
+                kind: RefusalKind::Other,
+                message: "ERR no such key".into(),
+            }),
+            (Read::XrangeAfter(..) | Read::XpendingFirst(..), None) => Reply::Array(Vec::new()),
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -389,7 +395,9 @@ impl Keyspace {
         match layout.key(key) {
             KeyMeaning::Nothing => Vec::new(),
             KeyMeaning::Set => self.members(layout, key),
-            KeyMeaning::Ask(reads) => layout.identify(key, self.answers(&reads)),
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => {
+                layout.identify(key, self.answers(&reads))
+            }
             KeyMeaning::Queue { name, of_type } => {
                 let is_one = of_type.contains(&stored.kind());
                 is_one.then_some(name).into_iter().collect()

@@ -108,7 +108,7 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::XinfoGroups(_) => 1000,
         Read::XinfoStream(_)
         | Read::Xpending(..)
-        | Read::XpendingOldest(..)
+        | Read::XpendingFirst(..)
         | Read::XrangeAfter(..)
         | Read::XrangeFrom(..)
         | Read::XrevrangeLast(_) => 2000,

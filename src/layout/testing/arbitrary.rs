@@ -180,7 +180,7 @@ impl Madness {
             Read::XrangeAfter(..)
             | Read::XrangeFrom(..)
             | Read::XrevrangeLast(_)
-            | Read::XpendingOldest(..) => Reply::Array(self.some(|mad| {
+            | Read::XpendingFirst(..) => Reply::Array(self.some(|mad| {
                 let id = text(mad);
                 Reply::Array(vec![id, Reply::Array(mad.some(text))])
             })),
