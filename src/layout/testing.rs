@@ -4,7 +4,6 @@
 pub(crate) mod arbitrary;
 mod fuzz;
 mod recordings;
-mod stream;
 mod systems;
 
 use super::glob;
@@ -210,9 +209,6 @@ impl Keyspace {
                     .skip(*from as usize)
                     .take((to - from + 1) as usize);
                 scored(range)
-            }
-            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
-                stream.answer(read).unwrap()
             }
             (Read::XrangeFrom(..) | Read::XrevrangeLast(_), None) => Reply::Array(Vec::new()),
             (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
@@ -504,7 +500,6 @@ fn stored(value: &Value) -> Stored {
                     .collect(),
             )
         }
-        "stream" => Stored::Stream(stream::Stream::recorded(value)),
         "set" => Stored::Set(items("members")),
         "zset" => Stored::Zset(
             value["zrange_withscores"]

@@ -1,7 +1,7 @@
 use super::bind;
-use crate::layout::redis::Outcome;
+use crate::layout::redis::{Layout, Outcome, QueueRef, Step};
 use crate::layout::testing::{Keyspace, Stored, redis};
-use crate::model::{Head, LatencySource, Observation, Timestamp};
+use crate::model::{Head, LatencySource, Measured, Observation, Timestamp};
 
 mod events;
 
@@ -165,4 +165,54 @@ fn a_prefix_may_hold_braces_and_stars() {
         let seen = keys.observe(&mut *layout, NOW);
         assert_eq!(seen["mail"].jobs.ready, Some(2), "{prefix}");
     }
+}
+
+/// The times that one poll shows, or as much of it as `steps` lets happen.
+fn measured(layout: &mut dyn Layout, keys: &Keyspace, steps: usize) -> Option<Measured> {
+    let queues = [QueueRef {
+        raw: b"mail".as_slice().into(),
+        shown: "mail".into(),
+    }];
+    layout.begin();
+    let mut probe = layout.probe(&queues, NOW);
+    let mut replies = Vec::new();
+    for _ in 0..steps {
+        match probe.step(replies) {
+            Step::Read(reads) => replies = reads.iter().map(|read| keys.answer(read)).collect(),
+            Step::Done(outcomes) => match outcomes.into_iter().next() {
+                Some(Outcome::Observed(seen)) => return seen.measured,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+    None
+}
+
+#[test]
+fn times_are_kept_until_a_poll_has_arrived_and_then_not_given_again() {
+    let [before, after] =
+        ["v6_waiting", "v6_running"].map(|case| Keyspace::recorded(RECORDED, case));
+    let mut layout = bind(&redis(), 1 << 20);
+    assert_eq!(
+        measured(&mut *layout, &before, 99),
+        Some(Measured::default())
+    );
+    layout.told();
+    // Broken off after the events were read.
+    assert_eq!(measured(&mut *layout, &after, 3), None);
+    let first = measured(&mut *layout, &after, 99).unwrap();
+    // 1 to 5 waited before the first poll: their hashes tell, as far as they were kept.
+    assert!(first.waits.len() >= 6, "{first:?}");
+    assert_eq!(first.runs.len(), 7);
+    // The poll failed later on.
+    let again = measured(&mut *layout, &after, 99).unwrap();
+    assert_eq!(
+        (first.waits.len(), first.runs.len()),
+        (again.waits.len(), again.runs.len())
+    );
+    layout.told();
+    assert_eq!(
+        measured(&mut *layout, &after, 99),
+        Some(Measured::default())
+    );
 }

@@ -243,7 +243,9 @@ fn bullmq_events_that_were_trimmed_unread_are_a_gap() {
         queue(&metrics, "tailback_queue_wait_seconds_count", "mail").unwrap_or(0.0),
     );
     println!("{started} starts and {waits} waits of 5000 seen");
-    assert!(started < 5000.0 && waits <= started, "{started}, {waits}");
+    // Where only the additions were trimmed, every start may have been seen.
+    assert!(started <= 5000.0 && waits <= started, "{started}, {waits}");
+    assert!(waits < 5000.0, "{waits}");
     assert_eq!(get("tailback_queue_enqueued_total"), 5000.0);
 }
 
@@ -390,7 +392,7 @@ fn commands_per_poll(redis: &Redis, jobs: u32) -> BTreeMap<String, f64> {
     all(&to)
         .into_iter()
         // The search for queues goes its own way.
-        .filter(|(name, _)| !["scan", "type"].contains(&name.as_str()))
+        .filter(|(name, _)| !["scan", "type", "xinfo"].contains(&name.as_str()))
         .map(|(name, total)| {
             let since = total - before.get(&name).copied().unwrap_or(0.0);
             (name, since / count)

@@ -67,7 +67,7 @@ impl Rig {
     fn poll(&mut self) -> (Measured, usize) {
         let key: Bytes = b"events".as_slice().into();
         let mut seen = Seen::default();
-        let mut asked = Some(self.track.first(key.clone()));
+        let mut asked = Some(self.track.first(Bytes::clone(&key)));
         let mut pages = 0;
         while let Some((read, count)) = asked {
             pages += 1;
@@ -93,7 +93,7 @@ impl Rig {
             self.track
                 .take(page, trim, &mut seen, &mut self.room)
                 .unwrap();
-            asked = self.track.next(key.clone(), 1024, &seen);
+            asked = self.track.next(Bytes::clone(&key), 1024, &seen);
         }
         self.track.is_new = false;
         (std::mem::take(&mut self.track.untold), pages)
