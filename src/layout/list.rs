@@ -2,7 +2,7 @@
 //! there is a depth, and what positions tell of the flow.
 
 use super::glob;
-use super::marker::{Follow, FollowAll, Memory};
+use super::marker::{Follow, Memory, Several};
 use super::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
@@ -37,7 +37,7 @@ struct Lists {
 struct Depths<'a> {
     layout: &'a mut Lists,
     queues: &'a [QueueRef],
-    lists: FollowAll,
+    lists: Several,
 }
 
 impl Layout for Lists {
@@ -79,23 +79,25 @@ impl Layout for Lists {
         Box::new(Depths {
             layout: self,
             queues,
-            lists: FollowAll::new(lists),
+            lists: Several::new(lists),
         })
     }
 }
 
 impl Probe for Depths<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        let reads = self.lists.step(replies, &mut self.layout.memory);
+        self.lists
+            .take(&mut replies.into_iter(), &mut self.layout.memory);
+        let reads = self.lists.ask();
         if !reads.is_empty() {
             return Step::Read(reads);
         }
-        let lists = self.lists.take();
+        let lists = std::mem::take(&mut self.lists);
         let memory = &mut self.layout.memory;
         Step::Done(
             self.queues
                 .iter()
-                .zip(lists)
+                .zip(lists.into_lists())
                 .map(|(queue, list)| observe(queue, list, memory))
                 .collect(),
         )

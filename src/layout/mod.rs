@@ -14,7 +14,9 @@ pub mod resque;
 pub mod rq;
 mod running;
 pub mod sidekiq;
+pub mod stream;
 mod tally;
+pub mod taskiq;
 #[cfg(test)]
 mod testing;
 
@@ -59,6 +61,16 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Asynq,
         redis: Some(asynq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Taskiq,
+        redis: Some(taskiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Stream,
+        redis: Some(stream::bind),
         rabbitmq: None,
     },
     Row {

@@ -3,7 +3,7 @@
 
 use super::{Asynq, key};
 use crate::layout::heads;
-use crate::layout::marker::{Follow, FollowAll};
+use crate::layout::marker::{Follow, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
@@ -23,7 +23,7 @@ const TIMES: &[&str] = &["pending_since"];
 pub(super) struct AsynqProbe<'a> {
     layout: &'a mut Asynq,
     queues: Vec<QueueState<'a>>,
-    following: FollowAll,
+    following: Several,
     lists: Vec<Follow>,
     stage: Stage,
 }
@@ -60,8 +60,10 @@ impl Probe for AsynqProbe<'_> {
                     .iter()
                     .flat_map(|state| count_reads(&state.queue.raw)),
             );
-            reads.extend(self.following.step(Vec::new(), &mut self.layout.memory));
-            return Step::Read(reads);
+            reads.extend(self.following.ask());
+            if !reads.is_empty() {
+                return Step::Read(reads);
+            }
         }
         if self.stage == Stage::Counts {
             self.stage = Stage::Following;
@@ -70,11 +72,13 @@ impl Probe for AsynqProbe<'_> {
             replies = rest;
         }
         if self.stage == Stage::Following {
-            reads = self.following.step(replies, &mut self.layout.memory);
+            self.following
+                .take(&mut replies.into_iter(), &mut self.layout.memory);
+            reads = self.following.ask();
             if !reads.is_empty() {
                 return Step::Read(reads);
             }
-            self.lists = self.following.take();
+            self.lists = std::mem::take(&mut self.following).into_lists();
             self.stage = Stage::Names;
             reads = self.name_reads();
         } else if self.stage == Stage::Names {
@@ -103,7 +107,7 @@ impl<'a> AsynqProbe<'a> {
             Follow::new(key(&queue.raw, &[b"pending"]), Side::Right, true, marks)
         };
         Self {
-            following: FollowAll::new(queues.iter().map(follow).collect()),
+            following: Several::new(queues.iter().map(follow).collect()),
             layout,
             queues: queues.iter().map(QueueState::new).collect(),
             lists: Vec::new(),

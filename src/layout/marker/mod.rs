@@ -12,17 +12,17 @@
 //! without the length of the same instant.
 
 mod follow;
-mod many;
 mod memory;
 mod resolve;
 mod saved;
+mod several;
 mod watch;
 
-pub(crate) use follow::Follow;
-pub(crate) use many::FollowAll;
+pub(crate) use follow::{Budget, Follow};
 pub(crate) use memory::ListMarks;
 pub use memory::Memory;
 pub use saved::SavedMarks;
+pub(crate) use several::Several;
 pub(crate) use watch::{Next, Sight, Watch};
 
 #[cfg(test)]

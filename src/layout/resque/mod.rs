@@ -14,7 +14,7 @@
 mod survey;
 mod worker;
 
-use super::marker::{Follow, FollowAll, Memory};
+use super::marker::{Follow, Memory, Several};
 use super::redis::{
     Bytes, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Side, Step, UNSTAMPED,
 };
@@ -89,7 +89,7 @@ impl Layout for Resque {
             Follow::new(key, Side::Left, false, marks).of_payloads(self.max_payload)
         };
         Box::new(ResqueProbe {
-            following: FollowAll::new(queues.iter().map(follow).collect()),
+            following: Several::new(queues.iter().map(follow).collect()),
             layout: self,
             queues,
         })
@@ -99,16 +99,18 @@ impl Layout for Resque {
 struct ResqueProbe<'a> {
     layout: &'a mut Resque,
     queues: &'a [QueueRef],
-    following: FollowAll,
+    following: Several,
 }
 
 impl Probe for ResqueProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        let reads = self.following.step(replies, &mut self.layout.memory);
+        self.following
+            .take(&mut replies.into_iter(), &mut self.layout.memory);
+        let reads = self.following.ask();
         if !reads.is_empty() {
             return Step::Read(reads);
         }
-        let lists = self.following.take();
+        let lists = std::mem::take(&mut self.following).into_lists();
         let queues = self.queues.iter().zip(lists);
         Step::Done(
             queues

@@ -173,21 +173,8 @@ impl Counts {
 pub(super) fn line_head(head: Head) -> LineHead {
     LineHead {
         state: match head {
-            Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            } => HeadState::Stamped {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-                // Written by the client a moment before it pushes the id.
-                is_arrival: false,
-            },
             Head::Unknown(reason) => HeadState::Unknown(reason),
-            Head::Empty => HeadState::Waiting,
+            known => HeadState::of(known),
         },
         ..LineHead::PLAIN
     }

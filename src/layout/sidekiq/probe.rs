@@ -3,7 +3,7 @@
 
 use super::{Sidekiq, job};
 use crate::layout::heads;
-use crate::layout::marker::{Follow, FollowAll};
+use crate::layout::marker::{Follow, Several};
 use crate::layout::redis::{
     Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
@@ -21,7 +21,7 @@ const MAX_FIRST: usize = 64 * 1024;
 pub(super) struct SidekiqProbe<'a> {
     layout: &'a mut Sidekiq,
     queues: &'a [QueueRef],
-    following: FollowAll,
+    following: Several,
     lists: Vec<Follow>,
     /// Which list each read of the last round was about.
     asked: Vec<usize>,
@@ -32,11 +32,13 @@ pub(super) struct SidekiqProbe<'a> {
 impl Probe for SidekiqProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
         if self.lists.is_empty() {
-            let reads = self.following.step(replies, &mut self.layout.memory);
+            self.following
+                .take(&mut replies.into_iter(), &mut self.layout.memory);
+            let reads = self.following.ask();
             if !reads.is_empty() {
                 return Step::Read(reads);
             }
-            self.lists = self.following.take();
+            self.lists = std::mem::take(&mut self.following).into_lists();
             self.behind.resize(self.lists.len(), Vec::new());
             let reads = self.behind_reads();
             if !reads.is_empty() {
@@ -71,7 +73,7 @@ impl<'a> SidekiqProbe<'a> {
             Follow::new(key, Side::Right, true, marks).of_payloads(layout.max_payload)
         };
         Self {
-            following: FollowAll::new(queues.iter().map(follow).collect()),
+            following: Several::new(queues.iter().map(follow).collect()),
             layout,
             queues,
             lists: Vec::new(),

@@ -97,24 +97,50 @@ impl LineHead {
     };
 
     /// The first message, with its time if that is known: where it is not, the flow tells.
-    pub fn of(head: Head) -> Self {
-        let state = match head {
+    pub const fn of(head: Head) -> Self {
+        Self {
+            state: HeadState::of(head),
+            ..Self::PLAIN
+        }
+    }
+}
+
+impl HeadState {
+    /// What a head says of itself; one that says nothing only waits. When it came to its line is not
+    /// known from it: clients write their times before they push.
+    pub const fn of(head: Head) -> Self {
+        match head {
             Head::Since {
                 earliest,
                 latest,
                 upper_is_hard,
                 source,
-            } => HeadState::Stamped {
+            } => Self::Stamped {
                 earliest,
                 latest,
                 upper_is_hard,
                 source,
+                is_arrival: false,
             },
-            Head::Empty | Head::Unknown(_) => HeadState::Waiting,
-        };
+            Head::Empty | Head::Unknown(_) => Self::Waiting,
+        }
+    }
+}
+
+impl Arrivals {
+    /// As the broker itself counts them.
+    pub const fn counted(total: u64, epoch: u32) -> Self {
         Self {
-            state,
-            ..Self::PLAIN
+            total,
+            epoch,
+            is_first: false,
+            turned_over: false,
+            is_pushed: false,
+            unseen: 0,
+            is_delivered: false,
+            gone: 0,
+            removed: 0,
+            out_of_order: false,
         }
     }
 }
