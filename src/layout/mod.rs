@@ -2,6 +2,7 @@
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
 pub mod asynq;
+pub mod bullmq;
 pub mod celery;
 pub mod glob;
 mod heads;
@@ -61,6 +62,11 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Asynq,
         redis: Some(asynq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Bullmq,
+        redis: Some(bullmq::bind),
         rabbitmq: None,
     },
     Row {

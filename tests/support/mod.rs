@@ -10,6 +10,7 @@ pub mod browser;
 pub mod certificates;
 pub mod http;
 pub mod metrics;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;

@@ -2,6 +2,7 @@
 //! out of `/metrics`.
 
 mod asynq;
+mod bullmq;
 mod celery;
 mod resque;
 mod rq;
