@@ -4,6 +4,7 @@
 pub(crate) mod arbitrary;
 mod fuzz;
 mod recordings;
+mod stream;
 mod systems;
 
 use super::glob;
@@ -213,6 +214,9 @@ impl Keyspace {
             (Read::XrangeFrom(..) | Read::XrevrangeLast(_), None) => Reply::Array(Vec::new()),
             (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
                 scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
+            }
+            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
+                stream.answer(read).unwrap()
             }
             (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
                 kind: RefusalKind::Other,
@@ -514,6 +518,7 @@ fn stored(value: &Value) -> Stored {
                 })
                 .collect(),
         ),
+        "stream" => Stored::Stream(stream::Stream::recorded(value)),
         _ => Stored::Text(raw(&value["value"])),
     }
 }

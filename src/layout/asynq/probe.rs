@@ -63,8 +63,10 @@ impl Probe for AsynqProbe<'_> {
                     .iter()
                     .flat_map(|state| count_reads(&state.queue.raw)),
             );
-            reads.extend(self.following.step(Vec::new(), &mut self.layout.memory));
-            return Step::Read(reads);
+            reads.extend(self.following.ask());
+            if !reads.is_empty() {
+                return Step::Read(reads);
+            }
         }
         if self.stage == Stage::Counts {
             self.stage = Stage::Following;
@@ -73,7 +75,9 @@ impl Probe for AsynqProbe<'_> {
             replies = rest;
         }
         if self.stage == Stage::Following {
-            reads = self.following.step(replies, &mut self.layout.memory);
+            self.following
+                .take(&mut replies.into_iter(), &mut self.layout.memory);
+            reads = self.following.ask();
             if !reads.is_empty() {
                 return Step::Read(reads);
             }

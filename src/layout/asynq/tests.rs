@@ -1,6 +1,6 @@
 use super::bind;
 use super::message::{Server, Worker};
-use crate::layout::redis::{Layout, Outcome, Read, Refusal, RefusalKind, Reply, Step};
+use crate::layout::redis::{Layout, Outcome, Read, Refusal, RefusalKind, Reply};
 use crate::layout::testing::{Keyspace, Stored};
 use crate::model::{Head, LatencySource, Observation, Reason, Timestamp};
 use proptest::prelude::*;
@@ -235,62 +235,10 @@ fn what_servers_say_of_themselves_is_read() {
     }
 }
 
-fn any_reply() -> impl Strategy<Value = Reply> {
-    let bytes = prop::collection::vec(any::<u8>(), 0..40);
-    let leaf = prop_oneof![
-        Just(Reply::Nil),
-        any::<i64>().prop_map(Reply::Int),
-        (0i64..9).prop_map(Reply::Int),
-        bytes.prop_map(Reply::Bytes),
-        Just(Reply::Refused(Refusal {
-            kind: RefusalKind::TooLarge,
-            message: String::new()
-        })),
-    ];
-    leaf.prop_recursive(2, 12, 6, |inner| {
-        prop::collection::vec(inner, 0..6).prop_map(Reply::Array)
-    })
-}
-
 proptest! {
     #[test]
     fn messages_of_any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         Server::decode(&bytes);
         Worker::decode(&bytes);
-    }
-
-    #[test]
-    fn conversations_with_any_replies_end(replies in prop::collection::vec(any_reply(), 1..40)) {
-        let mut replies = replies.into_iter().cycle();
-        let mut answers = |count: usize| -> Vec<Reply> { replies.by_ref().take(count).collect() };
-        let names = [&b"a"[..], b"b"].map(|raw| crate::layout::redis::QueueRef {
-            raw: raw.into(),
-            shown: "x".into(),
-        });
-        let mut layout = layout();
-        for _ in 0..3 {
-            layout.begin();
-            let mut asked = layout.overview(0, Vec::new(), NOW).len();
-            for round in 1..16 {
-                if asked == 0 {
-                    break;
-                }
-                asked = layout.overview(round, answers(asked), NOW).len();
-            }
-            prop_assert_eq!(asked, 0);
-            let mut probe = layout.probe(&names, NOW);
-            let mut asked = 0;
-            let ended = (0..16).any(|_| match probe.step(answers(asked)) {
-                Step::Read(reads) => {
-                    asked = reads.len();
-                    false
-                }
-                Step::Done(outcomes) => {
-                    assert_eq!(outcomes.len(), names.len());
-                    true
-                }
-            });
-            prop_assert!(ended);
-        }
     }
 }

@@ -104,7 +104,9 @@ struct ResqueProbe<'a> {
 
 impl Probe for ResqueProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        let reads = self.following.step(replies, &mut self.layout.memory);
+        self.following
+            .take(&mut replies.into_iter(), &mut self.layout.memory);
+        let reads = self.following.ask();
         if !reads.is_empty() {
             return Step::Read(reads);
         }

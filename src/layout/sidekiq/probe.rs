@@ -32,7 +32,9 @@ pub(super) struct SidekiqProbe<'a> {
 impl Probe for SidekiqProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
         if self.lists.is_empty() {
-            let reads = self.following.step(replies, &mut self.layout.memory);
+            self.following
+                .take(&mut replies.into_iter(), &mut self.layout.memory);
+            let reads = self.following.ask();
             if !reads.is_empty() {
                 return Step::Read(reads);
             }

@@ -7,7 +7,7 @@ use crate::layout::redis::{
 };
 use crate::layout::stream::{self, GroupRef, Groups};
 use crate::model::flow::LineHead;
-use crate::model::{Head, Observation, Reason, System, Timestamp};
+use crate::model::{Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub(super) struct TaskiqProbe<'a> {
@@ -182,11 +182,7 @@ fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
     };
     let mut seen = Observation::new(System::Taskiq, Arc::clone(&queue.shown), UNSTAMPED);
     seen.jobs.ready = Some(ready);
-    seen.head = match memory.refused() {
-        _ if ready == 0 => Head::Empty,
-        Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-        None => Head::Unknown(Reason::NoTimestamp),
-    };
+    seen.head = memory.untimed_head(ready);
     seen.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
     Outcome::Observed(Box::new(seen))
 }

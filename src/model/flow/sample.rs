@@ -97,7 +97,7 @@ impl LineHead {
     };
 
     /// The first message, with its time if that is known: where it is not, the flow tells.
-    pub fn of(head: Head) -> Self {
+    pub const fn of(head: Head) -> Self {
         Self {
             state: HeadState::of(head),
             ..Self::PLAIN
