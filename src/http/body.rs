@@ -32,6 +32,8 @@ pub(super) struct QueueBody {
     jobs: JobsBody,
     /// Why a state is null that the system can tell elsewhere.
     jobs_unknown_reason: Option<&'static str>,
+    /// How many jobs are ready at least, where `jobs.ready` is null.
+    jobs_ready_at_least: Option<u64>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
@@ -204,6 +206,7 @@ impl QueueBody {
             queue: queue.queue.to_string(),
             jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
+            jobs_ready_at_least: queue.ready_at_least,
             priorities: queue
                 .priorities
                 .iter()

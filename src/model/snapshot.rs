@@ -126,6 +126,7 @@ pub struct QueueSnapshot {
     pub interval: Duration,
     pub jobs: Jobs,
     pub jobs_unknown: Option<Reason>,
+    pub ready_at_least: Option<u64>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.
@@ -167,10 +168,11 @@ impl QueueSnapshot {
         }
     }
 
-    /// The histogram of waits: of recorded times where all jobs have them, else inferred.
+    /// The histogram of waits: of recorded times where all jobs have them, else inferred. Never of
+    /// one after the other, which would fall.
     pub fn waits(&self) -> Option<&Waits> {
         match &self.measured {
-            Some(measured) if measured.waits.is_some() => measured.waits.as_ref(),
+            Some(measured) if !measured.is_sample => measured.waits.as_ref(),
             _ => self.flow.as_ref()?.waits.as_ref(),
         }
     }
