@@ -41,7 +41,8 @@ pub(super) struct TopArgs {
 
 pub(super) fn top(args: TopArgs) -> u8 {
     let environment = Environment::of_process();
-    if !args.once && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+    let has_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if !args.once && !has_terminal {
         return fail(exit::USAGE, "top needs a terminal; --once prints one table");
     }
     let is_here = !args.brokers.urls.is_empty() || args.brokers.config.is_some();

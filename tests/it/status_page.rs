@@ -4,13 +4,17 @@ use crate::support::browser::Browser;
 use crate::support::http;
 use crate::support::process::{PATIENCE, run};
 use crate::support::redis::{Redis, RedisOptions};
-use crate::support::tailback::{Tailback, quick};
+use crate::support::tailback::{Tailback, patient, quick};
 use serde_json::json;
 use std::process::Command;
 
 /// Two brokers, the first one with lists: how many jobs are in each.
 fn start(first: &Redis, second: &Redis) -> Tailback {
-    let config = quick(&first.url())
+    start_as(quick(&first.url()), second)
+}
+
+fn start_as(first: String, second: &Redis) -> Tailback {
+    let config = first
         + "[brokers.main.redis.list]\nkeys = ['jobs:*', '<*', 'rtl*']\n[brokers.other.redis]\nurl = '"
         + &second.url()
         + "'\n";
@@ -324,7 +328,7 @@ fn ten_thousand_queues_come_in_pages() {
         }
         pipe.exec(&mut connection).unwrap();
     }
-    let tailback = start(&redis, &other);
+    let tailback = start_as(patient(&redis.url()), &other);
     tailback.wait_until("all of them", PATIENCE, |metrics| {
         metrics.get("tailback_broker_queues", &[("broker", "main")]) == Some(10_000.0)
     });

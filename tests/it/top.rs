@@ -2,7 +2,7 @@
 
 use crate::support::process::{Process, free_port};
 use crate::support::redis::{Redis, RedisOptions};
-use crate::support::tailback::{BINARY, Tailback, quick, tailback};
+use crate::support::tailback::{BINARY, Tailback, patient, quick, tailback};
 use crate::support::terminal::Terminal;
 use std::process::Command;
 
@@ -23,7 +23,7 @@ fn redis(queues: &[(&str, usize)]) -> Redis {
 }
 
 fn start(redis: &Redis, queues: usize) -> Tailback {
-    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let tailback = Tailback::start_config(&patient(&redis.url()));
     tailback.wait_until("all queues", crate::support::process::PATIENCE, |metrics| {
         metrics.get("tailback_broker_queues", &[]) == Some(queues as f64)
     });

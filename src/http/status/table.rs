@@ -239,7 +239,7 @@ fn row(html: &mut Html, columns: &[Column], row: &Row<'_>, now: Now) {
 fn objective(html: &mut Html, row: &Row<'_>) {
     html.raw("<td role=\"cell\" class=\"num objective\" data-label=\"Objective\">");
     let Some(objective) = row.queue.objective else {
-        html.raw("<span class=\"none\">none</span></td>");
+        html.raw("<span class=\"none\">none set</span></td>");
         return;
     };
     let wait = human::duration(objective.wait.as_secs_f64());
@@ -254,8 +254,11 @@ fn objective(html: &mut Html, row: &Row<'_>) {
         .filter(|_| row.is_fresh && started > 0)
     {
         let share = 100.0 * (1.0 - late as f64 / started as f64).max(0.0);
-        // Rounded down: 100 % is all of them.
-        let share = format!("{:.1} % on time", (share * 10.0).floor() / 10.0);
+        // Rounded down: 100 % means all of them.
+        let share = match late {
+            0 => "100 % on time".to_owned(),
+            _ => format!("{:.1} % on time", (share * 10.0).floor() / 10.0),
+        };
         let goal = format!("the goal is {:.3} %", objective.ratio * 100.0);
         html.raw(" <span class=\"range\"").attribute("title", &goal);
         html.raw(">").text(&share).raw("</span>");
