@@ -2,17 +2,24 @@
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
 pub mod arq;
+pub mod asynq;
+pub mod bullmq;
 pub mod celery;
 pub mod dramatiq;
 pub mod glob;
+mod heads;
 pub mod huey;
 pub mod list;
 mod marker;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;
+pub mod resque;
 pub mod rq;
+mod running;
+pub mod sidekiq;
 pub mod stream;
+mod tally;
 pub mod taskiq;
 #[cfg(test)]
 mod testing;
@@ -58,6 +65,26 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Arq,
         redis: Some(arq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Sidekiq,
+        redis: Some(sidekiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Resque,
+        redis: Some(resque::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Asynq,
+        redis: Some(asynq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Bullmq,
+        redis: Some(bullmq::bind),
         rabbitmq: None,
     },
     Row {

@@ -58,10 +58,15 @@ pub enum Read {
     XpendingFirst(Bytes, Bytes, u32),
     /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
     XrangeAfter(Bytes, Bytes, u32),
+    /// The first entries from an id on, at most [`Read::MAX_ELEMENTS`], for who goes through all
+    /// entries once: what is too large in one does not keep from reading the next.
+    XrangeFrom(Bytes, Bytes, u32),
     /// The last entry.
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
     Zrange(Bytes, u32, u32),
+    /// The last members, at most [`Read::MAX_ELEMENTS`], and their scores, lowest score first.
+    ZrangeLast(Bytes, u32),
     Exists(Bytes),
     Type(Bytes),
     /// Where in a list an element is: up to `matches` indexes from the left, looking at no more than
@@ -121,8 +126,10 @@ impl Read {
             | Self::Xpending(key, _)
             | Self::XpendingFirst(key, ..)
             | Self::XrangeAfter(key, ..)
+            | Self::XrangeFrom(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
+            | Self::ZrangeLast(key, _)
             | Self::Exists(key)
             | Self::Type(key)
             | Self::Lpos { key, .. }
@@ -145,10 +152,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A length or count.
+    /// A length or count. No server holds more than 2^52 of anything, so sums stay in range and
+    /// fractions exact.
     pub fn count(self) -> Result<u64, Refusal> {
         match self {
-            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(1 << 52)),
             other => Err(other.unexpected("a number")),
         }
     }
@@ -184,6 +192,13 @@ impl Reply {
                 _ => None,
             })
             .collect())
+    }
+
+    /// The score of the first of some members, if it is a time in seconds; whether the member itself
+    /// was too large to come does not matter.
+    pub fn first_due(self) -> Option<Timestamp> {
+        let score = self.array().ok()?.into_iter().nth(1)?.bytes().ok()??;
+        Timestamp::from_secs_f64(std::str::from_utf8(&score).ok()?.parse().ok()?)
     }
 
     fn unexpected(self, wanted: &str) -> Refusal {
@@ -294,6 +309,10 @@ pub trait Layout: Send + Sync {
             lists.begin();
         }
     }
+
+    /// What the last poll gave has been passed on: times of single jobs must not be given again. A
+    /// poll that fails half-way does not come to this.
+    fn told(&mut self) {}
 
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
     /// round before (none in round 0) until it asks for nothing more.

@@ -78,12 +78,15 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
-    /// Jobs in progress stand before those that wait, and there are more of them than are looked at.
-    ManyInProgress,
+    /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
+    /// to be had.
+    NotCounted,
     /// Redis does not know how far a group is behind, and too many entries wait to be counted.
     LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
+    /// More workers, jobs at work or groups than are looked at.
+    TooMany,
 }
 
 impl Reason {
@@ -115,8 +118,13 @@ impl Reason {
                 "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
                  the rights llen, lindex, lpos, multi and exec"
             }
-            Self::ManyInProgress => {
-                "more jobs are in progress than tailback looks at to tell them from waiting ones"
+            Self::TooMany => {
+                "there are more workers, jobs at work or groups than tailback looks at"
+            }
+            Self::NotCounted => {
+                "jobs carry no time, and the broker does not count them for tailback: \
+                 management.rates_mode is none, statistics are switched off, or there is no \
+                 management API"
             }
             Self::LagUnknown => {
                 "Redis does not know the lag of the group (entries were deleted, or its position was \

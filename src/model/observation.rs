@@ -83,6 +83,9 @@ pub struct Observation {
     pub oldest_in_progress: Option<Timestamp>,
     /// When the earliest scheduled or retrying job is due.
     pub next_due: Option<Timestamp>,
+    /// Jobs that have been delivered and hold up those that come after: workers have taken them in
+    /// advance. With late acknowledgement those that run are among them.
+    pub prefetched: Option<u64>,
     /// Consumers or workers attached to the queue.
     pub consumers: Option<u64>,
     /// Workers executing a job of the queue.
@@ -113,6 +116,7 @@ impl Observation {
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,
             next_due: None,
+            prefetched: None,
             consumers: None,
             busy_workers: None,
             paused: None,

@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod budget;
 mod cli;
 mod demo;
@@ -28,3 +29,5 @@ mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
 mod state_file;
+mod status_page;
+mod top;

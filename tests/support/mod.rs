@@ -6,15 +6,20 @@
     reason = "a harness offers more than the tests of one day use"
 )]
 
+pub mod browser;
 pub mod certificates;
 pub mod http;
 pub mod metrics;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
+pub mod recordings;
 pub mod redis;
+pub mod ruby;
 pub mod tailback;
+pub mod terminal;
 
 use std::path::PathBuf;
 

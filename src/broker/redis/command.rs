@@ -95,6 +95,12 @@ fn command(read: &Read) -> (&'static str, Cmd) {
             let count = (*count).clamp(1, Read::MAX_ELEMENTS);
             ("xrange", command.arg(count).take())
         }
+        Read::XrangeFrom(key, id, count) => {
+            let mut command = key_command("XRANGE", key);
+            let count = (*count).clamp(1, Read::MAX_ELEMENTS);
+            command.arg(&**id).arg("+").arg("COUNT");
+            ("xrange", command.arg(count).take())
+        }
         Read::XrevrangeLast(key) => {
             let mut command = key_command("XREVRANGE", key);
             command.arg("+").arg("-").arg("COUNT");
@@ -108,6 +114,14 @@ fn command(read: &Read) -> (&'static str, Cmd) {
                 .arg("WITHSCORES")
                 .take(),
         ),
+        Read::ZrangeLast(key, count) => {
+            let count = i64::from((*count).clamp(1, Read::MAX_ELEMENTS));
+            let mut command = key_command("ZRANGE", key);
+            (
+                "zrange",
+                command.arg(-count).arg(-1).arg("WITHSCORES").take(),
+            )
+        }
         Read::Exists(key) => ("exists", key_command("EXISTS", key)),
         Read::Type(key) => ("type", key_command("TYPE", key)),
         Read::Lpos {

@@ -88,6 +88,16 @@ impl Harvest {
         self.observations.push(*observation);
     }
 
+    /// Whether jobs that waited in some list have all left it, as if delivered or as if removed.
+    pub(super) fn is_any_emptied(&self) -> bool {
+        let flows = self
+            .observations
+            .iter()
+            .filter_map(|seen| seen.flow.as_ref());
+        let mut arrivals = flows.flat_map(|flow| &flow.lines).map(|line| line.arrivals);
+        arrivals.any(|arrivals| arrivals.is_delivered && arrivals.gone > 0)
+    }
+
     pub(super) fn finish(
         mut self,
         session: &Session,

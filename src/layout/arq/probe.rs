@@ -271,7 +271,7 @@ impl QueueState<'_> {
         } else {
             seen.jobs_unknown = Some(match self.refused {
                 Some(_) => Reason::NotPermitted,
-                None => Reason::ManyInProgress,
+                None => Reason::TooMany,
             });
         }
         seen.jobs.scheduled = Some(counts.later);
@@ -279,7 +279,7 @@ impl QueueState<'_> {
         seen.head = match seen.jobs.ready {
             Some(0) => Head::Empty,
             Some(_) => self.head(now),
-            None => Head::Unknown(Reason::ManyInProgress),
+            None => Head::Unknown(Reason::TooMany),
         };
         seen.measured = self.measure(running);
         Outcome::of(seen, self.refused)

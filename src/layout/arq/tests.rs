@@ -95,8 +95,8 @@ fn many_running_jobs_are_looked_at_and_too_many_are_unknown() {
     }
     let seen = &queue_of(1000, 200).observe(&mut *layout(), NOW)["arq:queue"];
     assert_eq!((seen.jobs.ready, seen.jobs.in_progress), (None, None));
-    assert_eq!(seen.jobs_unknown, Some(Reason::ManyInProgress));
-    assert_eq!(seen.head, Head::Unknown(Reason::ManyInProgress));
+    assert_eq!(seen.jobs_unknown, Some(Reason::TooMany));
+    assert_eq!(seen.head, Head::Unknown(Reason::TooMany));
     let seen = &queue_of(128, 128).observe(&mut *layout(), NOW)["arq:queue"];
     assert_eq!(
         (seen.jobs.ready, seen.jobs.in_progress),

@@ -5,7 +5,7 @@ use crate::layout::marker::{Follow, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
-use crate::model::flow::{HeadState, LineHead};
+use crate::model::flow::LineHead;
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl<'a> DramatiqProbe<'a> {
         seen.jobs.in_progress = Some(counts.held);
         seen.jobs.scheduled = Some(counts.delayed);
         seen.jobs.failed = Some(counts.dead);
-        let (mut refused, mut state) = (None, HeadState::Waiting);
+        let mut refused = None;
         seen.head = match head {
             _ if ready == 0 => Head::Empty,
             None | Some(Ok(None)) => Head::Unknown(Reason::HeadMissing),
@@ -151,28 +151,15 @@ impl<'a> DramatiqProbe<'a> {
                 Ok(sent) if self.may_have_been_delayed(queue, sent) => {
                     Head::Unknown(Reason::NoTimestamp)
                 }
-                Ok(sent) => {
-                    let latest = sent.plus(Duration::from_micros(999));
-                    let (source, upper_is_hard) = (LatencySource::Message, false);
-                    state = HeadState::Stamped {
-                        earliest: sent,
-                        latest,
-                        upper_is_hard,
-                        source,
-                    };
-                    Head::Since {
-                        earliest: sent,
-                        latest,
-                        upper_is_hard,
-                        source,
-                    }
-                }
+                Ok(sent) => Head::Since {
+                    earliest: sent,
+                    latest: sent.plus(Duration::from_micros(999)),
+                    upper_is_hard: false,
+                    source: LatencySource::Message,
+                },
             },
         };
-        let line = LineHead {
-            state,
-            ..LineHead::PLAIN
-        };
+        let line = LineHead::of(seen.head);
         seen.flow = list.flow(&queue.raw, line, &mut self.layout.lists);
         Outcome::of(seen, refused)
     }

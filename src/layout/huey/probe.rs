@@ -134,7 +134,10 @@ impl Probe for HueyProbe<'_> {
         match self.stage {
             Stage::Start => {
                 self.stage = Stage::Kinds;
-                return Step::Read(self.ask_kinds());
+                let reads = self.ask_kinds();
+                if !reads.is_empty() {
+                    return Step::Read(reads);
+                }
             }
             Stage::Kinds => {
                 self.stage = Stage::Reading;

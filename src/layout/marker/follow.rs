@@ -22,7 +22,7 @@ pub(crate) struct Follow {
 }
 
 /// What all lists of one conversation share.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// Bytes that markers may still bring in.
     left: u64,
 }
@@ -70,7 +70,7 @@ impl Follow {
     }
 
     /// The next read; none when all is known.
-    pub(super) fn ask(&self) -> Option<Read> {
+    pub(crate) fn ask(&self) -> Option<Read> {
         let key = || Bytes::clone(&self.key);
         match &self.phase {
             Phase::Length(_) => Some(Read::Llen(key())),
@@ -88,7 +88,7 @@ impl Follow {
     }
 
     /// Takes the reply to the read that was asked.
-    pub(super) fn take(&mut self, reply: Reply, memory: &mut Memory, budget: &mut Budget) {
+    pub(crate) fn take(&mut self, reply: Reply, memory: &mut Memory, budget: &mut Budget) {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Length(watch) => self.length(watch, reply, memory, budget),
             Phase::Size(watch) => self.size(watch, reply, memory, budget),

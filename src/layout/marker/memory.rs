@@ -2,7 +2,7 @@
 
 use super::REACH;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
-use crate::model::flow::Arrivals;
+use crate::model::{Head, Reason};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -88,6 +88,15 @@ impl Memory {
     /// Why positions cannot be told, if so.
     pub(crate) fn refused(&self) -> Option<&Refusal> {
         self.refused.as_ref().map(|refused| &refused.by)
+    }
+
+    /// What is known of the head of a list whose elements carry no time.
+    pub(crate) fn untimed_head(&self, ready: u64) -> Head {
+        match self.refused {
+            _ if ready == 0 => Head::Empty,
+            Some(_) => Head::Unknown(Reason::PositionsNotReadable),
+            None => Head::Unknown(Reason::NoTimestamp),
+        }
     }
 
     pub(crate) fn refuse(&mut self, by: Refusal) {
@@ -177,23 +186,6 @@ impl ListMarks {
 
     pub(super) fn departed(&self) -> i64 {
         self.total - signed(self.ready)
-    }
-
-    pub(crate) fn arrivals(
-        &self,
-        is_first: bool,
-        turned_over: bool,
-        out_of_order: bool,
-    ) -> Arrivals {
-        Arrivals {
-            total: u64::try_from(self.total).unwrap_or(0),
-            epoch: self.epoch,
-            is_first,
-            turned_over,
-            is_pushed: true,
-            unseen: 0,
-            out_of_order,
-        }
     }
 }
 

@@ -18,7 +18,7 @@ mod saved;
 mod several;
 mod watch;
 
-pub(crate) use follow::Follow;
+pub(crate) use follow::{Budget, Follow};
 pub(crate) use memory::ListMarks;
 pub use memory::Memory;
 pub use saved::SavedMarks;

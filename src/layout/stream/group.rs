@@ -1,7 +1,7 @@
 //! What is known of one group, and what follows from it.
 
 use crate::layout::redis::{Bytes, Outcome, QueueRef, Refusal, RefusalKind, Reply, UNSTAMPED};
-use crate::model::flow::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -240,37 +240,12 @@ impl Sight {
     fn flow(&self, head: Head, losses: u32) -> Option<FlowSample> {
         let (read, lag) = (self.info.entries_read?, self.info.lag?);
         let ready = self.ready.filter(|_| !self.has_moved)?;
-        let state = match head {
-            Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            } => HeadState::Stamped {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            },
-            Head::Empty | Head::Unknown(_) => HeadState::Waiting,
-        };
         let line = LineSample {
             line: 0,
             ready,
-            arrivals: Arrivals {
-                total: read.saturating_add(lag),
-                epoch: losses,
-                is_first: false,
-                turned_over: false,
-                is_pushed: false,
-                unseen: 0,
-                out_of_order: false,
-            },
+            arrivals: Arrivals::counted(read.saturating_add(lag), losses),
             started: Some(read),
-            head: LineHead {
-                state,
-                ..LineHead::PLAIN
-            },
+            head: LineHead::of(head),
         };
         Some(FlowSample {
             span: Span::default(),

@@ -7,7 +7,7 @@ use crate::layout::redis::{
 };
 use crate::layout::stream::{self, GroupRef, Groups};
 use crate::model::flow::LineHead;
-use crate::model::{Head, Observation, Reason, System, Timestamp};
+use crate::model::{Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub(super) struct TaskiqProbe<'a> {
@@ -89,6 +89,7 @@ impl Probe for TaskiqProbe<'_> {
         let mut replies = replies;
         loop {
             match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Start(_) if self.queues.is_empty() => return Step::Done(Vec::new()),
                 Stage::Start(memory) => {
                     self.stage = Stage::Types(memory);
                     let kind = |queue: &QueueRef| Read::Type(Bytes::clone(&queue.raw));
@@ -182,11 +183,7 @@ fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
     };
     let mut seen = Observation::new(System::Taskiq, Arc::clone(&queue.shown), UNSTAMPED);
     seen.jobs.ready = Some(ready);
-    seen.head = match memory.refused() {
-        _ if ready == 0 => Head::Empty,
-        Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-        None => Head::Unknown(Reason::NoTimestamp),
-    };
+    seen.head = memory.untimed_head(ready);
     seen.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
     Outcome::Observed(Box::new(seen))
 }

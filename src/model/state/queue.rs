@@ -3,6 +3,7 @@
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
 use crate::model::objective::{Objective, Objectives};
@@ -22,6 +23,7 @@ pub(super) struct QueueMemory {
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    pub(super) history: HistoryMemory,
 }
 
 impl QueueMemory {
@@ -74,13 +76,14 @@ impl QueueMemory {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
+            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
         }
         if let Some(seen) = &observation.measured {
             let view = MeasuredView::after(self.measured.take(), seen, settings);
             self.measured = Some(view);
         }
         let late_starts = match (&self.measured, &flow) {
-            (Some(measured), _) if measured.waits.is_some() => Some(measured.late),
+            (Some(measured), _) if !measured.is_sample => Some(measured.late),
             (_, Some(flow)) => Some(flow.totals.late),
             (_, None) => None,
         };
@@ -108,6 +111,7 @@ impl QueueMemory {
             source: self.source.unwrap_or(LatencySource::None),
             oldest_in_progress: observation.oldest_in_progress,
             next_due: observation.next_due,
+            prefetched: observation.prefetched,
             consumers: observation.consumers,
             busy_workers: observation.busy_workers,
             paused: observation.paused,
@@ -116,6 +120,7 @@ impl QueueMemory {
             late_starts: self.objective.and(late_starts),
             flow,
             measured: self.measured.clone(),
+            history: History::default(),
         }
     }
 }
