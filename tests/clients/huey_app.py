@@ -29,6 +29,9 @@ def hold(release):
 
 
 if __name__ == "__main__":
+    # The module's name is part of a task's; the consumer knows them by this one.
+    from huey_app import hold, huey, noop
+
     parser = argparse.ArgumentParser()
     parser.add_argument("task")
     parser.add_argument("count", type=int)

@@ -70,7 +70,12 @@ fn taskiq_list_shows_what_waits_and_how_long_it_has() {
     let max = unix_now() - sent["before"].as_f64().unwrap();
     assert!(get("tailback_queue_latency_min_seconds") <= max);
     assert!(get("tailback_queue_latency_max_seconds") >= min - 0.5);
-    assert!((min - 0.5..max).contains(&get("tailback_queue_latency_seconds")));
+    // The estimate is as good as polls are frequent, on a busy machine too.
+    let latency = get("tailback_queue_latency_seconds");
+    assert!(
+        (min - 1.0..max + 1.0).contains(&latency),
+        "{min} {latency} {max}"
+    );
     release.now();
     tailback.wait_jobs("taskiq", "taskiq", "ready", 0);
     tailback.wait_until("all have started", PATIENCE, |metrics| {
