@@ -31,6 +31,12 @@ pub struct Run {
     pub inside: usize,
     pub without_max: usize,
     pub true_waits: Vec<f64>,
+    /// Until they began to run: with prefetch, later than they were taken.
+    pub true_starts: Vec<f64>,
+    /// When the newest message will begin to run, told by the ready ones alone and with the
+    /// prefetched ones.
+    pub drain: Score,
+    pub expected: Score,
     pub view: Arc<FlowView>,
     pub polls: u64,
     pub lists: Lists,
@@ -81,7 +87,7 @@ pub fn estimated(view: &FlowView, share: f64) -> f64 {
 /// The broker's counts are read so many seconds before its lists.
 const COUNTED_EARLIER: f64 = 0.003;
 
-fn celery() -> Box<dyn Layout> {
+pub fn celery() -> Box<dyn Layout> {
     let text = "[brokers.main.redis]\nurl = 'redis://localhost'\n";
     let config = Config::from_toml(text, "c.toml", &Environment::default()).unwrap();
     let Endpoint::Redis(redis) = &config.brokers[0].endpoint else {
@@ -118,7 +124,12 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     };
     let (mut back, mut seen): (HashSet<usize>, Vec<f64>) = Default::default();
     let (mut next, mut at, mut taken) = (0, start, 0u64);
-    let (mut taken_before, mut pace) = (0u64, (0.0, 0.0));
+    let (mut taken_before, mut started, mut pace) = (0u64, 0u64, (0.0, 0.0));
+    let mut starts = vec![f64::INFINITY; scenario.arrivals.len()];
+    for event in events.iter().filter(|event| event.what == What::Starts) {
+        starts[event.message] = event.at;
+    }
+    let mut newest = None;
     while at < scenario.secs {
         let mut counted = None;
         while let Some(event) = events.get(next).filter(|event| event.at <= at) {
@@ -136,7 +147,14 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
             match event.what {
                 What::Arrives => {
                     out.pushed += 1;
+                    newest = Some(id);
                     list.push_front(message(false));
+                }
+                What::Starts => {
+                    started += 1;
+                    if event.at > start {
+                        out.true_starts.push(event.at - scenario.arrivals[id].0);
+                    }
                 }
                 What::IsPutBack => {
                     back.insert(id);
@@ -206,6 +224,13 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
                 );
             }
             out.head.add(truth, age.estimate.as_secs_f64());
+            let flow = memory.0.view().unwrap_or_default();
+            let left = newest.map_or(f64::INFINITY, |id| starts[id] - at);
+            if let Some(drain) = flow.drain.filter(|_| left.is_finite() && left > 0.0) {
+                let held = (taken - started) as f64 / flow.departures_per_second;
+                out.drain.add(left, drain.as_secs_f64());
+                out.expected.add(left, drain.as_secs_f64() + held);
+            }
             seen.resize(seen.len().max(oldest + 1), f64::NAN);
             if seen[oldest].is_nan() {
                 seen[oldest] = at;
