@@ -78,6 +78,9 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
+    /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
+    /// to be had.
+    NotCounted,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -110,6 +113,11 @@ impl Reason {
             Self::PositionsNotReadable => {
                 "jobs carry no time, and their positions cannot be read: that needs the rights llen, \
                  lindex, and lpos or lrange"
+            }
+            Self::NotCounted => {
+                "jobs carry no time, and the broker does not count them for tailback: \
+                 management.rates_mode is none, statistics are switched off, or there is no \
+                 management API"
             }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"

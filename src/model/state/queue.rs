@@ -74,13 +74,14 @@ impl QueueMemory {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
+            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
         }
         if let Some(seen) = &observation.measured {
             let view = MeasuredView::after(self.measured.take(), seen, settings);
             self.measured = Some(view);
         }
         let late_starts = match (&self.measured, &flow) {
-            (Some(measured), _) if measured.waits.is_some() => Some(measured.late),
+            (Some(measured), _) if !measured.is_sample => Some(measured.late),
             (_, Some(flow)) => Some(flow.totals.late),
             (_, None) => None,
         };

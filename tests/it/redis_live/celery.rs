@@ -4,7 +4,7 @@ use super::{Release, queue, redis, unix_now};
 use crate::support::process::PATIENCE;
 use crate::support::python::Celery;
 use crate::support::redis::{Redis, RedisOptions};
-use crate::support::tailback::{Tailback, quick};
+use crate::support::tailback::{Tailback, quick, wait_for};
 use serde_json::json;
 
 #[test]
@@ -216,7 +216,7 @@ fn celery_messages_that_are_purged_have_not_started() {
     assert!(purged > 500, "{purged} were left of 2000");
     tailback.wait_jobs("celery", "purged", "in_progress", 0);
     let ran = || std::fs::read_to_string(&times).map_or(0, |times| times.lines().count() as u64);
-    crate::support::tailback::wait_for("the last of them", || ran() + purged == 2000);
+    wait_for("the last of them", || ran() + purged == 2000);
     std::thread::sleep(std::time::Duration::from_millis(500));
     let (enqueued, started, removed) = flow();
     assert_eq!(enqueued, 2400);
@@ -267,4 +267,36 @@ fn celery_flow_is_followed_where_redis_may_not_search_its_lists() {
     let denied = redis.cli(&["ACL", "LOG"]);
     assert!(denied.starts_with("count\n1\n"), "{denied}");
     assert!(denied.contains("object\nlpos\n"), "{denied}");
+}
+
+#[test]
+fn what_a_worker_gives_back_is_redelivered() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let mut worker = celery.worker(
+        "back",
+        &["-c", "1", "--prefetch-multiplier", "4"],
+        redis.dir(),
+    );
+    let release = Release::new(&redis);
+    celery.send("back", 9, &["--task", "hold", "--arg", &release.json()]);
+    // One runs, four are prefetched, four wait.
+    let metrics = tailback.wait_jobs("celery", "back", "ready", 4);
+    let redelivered = "tailback_queue_redelivered_total";
+    assert_eq!(queue(&metrics, redelivered, "back"), Some(0.0));
+    // A warm shutdown: the running task ends, the prefetched ones go back.
+    worker.signal("TERM");
+    wait_for("the worker stops", || {
+        worker.output().contains("Warm shutdown")
+    });
+    release.now();
+    worker.wait(PATIENCE);
+    let metrics = tailback.wait_jobs("celery", "back", "ready", celery.depth("back"));
+    let ready = metrics.jobs("celery", "back", "ready").unwrap();
+    assert!(ready > 6.0, "{ready}");
+    let given_back = queue(&metrics, redelivered, "back").unwrap();
+    let truth = ready - 4.0;
+    println!("{given_back} came back, truly {truth}");
+    assert_eq!(given_back, truth);
 }
