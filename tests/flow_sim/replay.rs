@@ -71,7 +71,7 @@ pub fn quantile(of: &mut [f64], share: f64) -> f64 {
 
 /// Bounds 1 % apart, so that quantiles can be read off the histogram.
 fn fine_buckets() -> Arc<[f64]> {
-    (0..1400).map(|step| 0.01 * 1.01_f64.powi(step)).collect()
+    (0..1700).map(|step| 0.01 * 1.01_f64.powi(step)).collect()
 }
 
 /// A quantile of the waits that the model has counted.
@@ -124,7 +124,8 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     };
     let (mut back, mut seen): (HashSet<usize>, Vec<f64>) = Default::default();
     let (mut next, mut at, mut taken) = (0, start, 0u64);
-    let (mut taken_before, mut started, mut pace) = (0u64, 0u64, (0.0, 0.0));
+    let (mut taken_before, mut pace) = (0u64, (0.0, 0.0));
+    let mut held: HashSet<usize> = HashSet::new();
     let mut starts = vec![f64::INFINITY; scenario.arrivals.len()];
     for event in events.iter().filter(|event| event.what == What::Starts) {
         starts[event.message] = event.at;
@@ -151,18 +152,20 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
                     list.push_front(message(false));
                 }
                 What::Starts => {
-                    started += 1;
+                    held.remove(&id);
                     if event.at > start {
                         out.true_starts.push(event.at - scenario.arrivals[id].0);
                     }
                 }
                 What::IsPutBack => {
                     back.insert(id);
+                    held.remove(&id);
                     list.push_back(message(true));
                 }
                 What::IsTaken => {
                     assert_eq!(list.pop_back().map(|message| message.id), Some(id));
                     taken += 1;
+                    held.insert(id);
                     if event.at > start {
                         out.true_waits.push(event.at - scenario.arrivals[id].0);
                     }
@@ -227,7 +230,7 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
             let flow = memory.0.view().unwrap_or_default();
             let left = newest.map_or(f64::INFINITY, |id| starts[id] - at);
             if let Some(drain) = flow.drain.filter(|_| left.is_finite() && left > 0.0) {
-                let held = (taken - started) as f64 / flow.departures_per_second;
+                let held = held.len() as f64 / flow.departures_per_second;
                 out.drain.add(left, drain.as_secs_f64());
                 out.expected.add(left, drain.as_secs_f64() + held);
             }
