@@ -12,11 +12,14 @@
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
 //! | [`generate`] | alert rules for Prometheus, written from the catalog | yes |
-//! | [`http`] | `/metrics`, the JSON API, health | I/O |
+//! | [`http`] | `/metrics`, the JSON API, the status page, health | I/O |
+//! | [`human`] | numbers as people read them | yes |
+//! | [`top`] | the queues in a terminal, over the JSON API | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
-//! `config <- layout, broker, poll`, `model <- metrics <- http, generate <- cli`. The readers (`metrics`,
+//! `config <- layout, broker, poll`, `model <- metrics <- http, generate <- cli`, `human <- http, top <- cli`.
+//! The readers (`metrics`,
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
@@ -25,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod generate;
 pub mod http;
+pub mod human;
 pub mod layout;
 pub mod logging;
 pub mod metrics;
@@ -33,3 +37,4 @@ pub mod poll;
 pub mod redact;
 pub mod signal;
 pub mod state_file;
+pub mod top;

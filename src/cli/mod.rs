@@ -4,6 +4,7 @@ mod check;
 mod generate;
 mod health;
 mod run;
+mod top;
 
 use crate::config::{Config, Environment, Faults};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     Run(RunArgs),
     /// Connect once, list the queues found, and say what is missing.
     Check(CheckArgs),
+    /// Show the queues in the terminal, worst first.
+    Top(top::TopArgs),
     /// Print files for other programs.
     #[command(subcommand)]
     Generate(generate::Generate),
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
+        Some(Command::Top(args)) => top::top(args),
         Some(Command::Generate(what)) => {
             let file = generate::generate(&what);
             // Nothing can be done about a closed output.

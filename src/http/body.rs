@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub(super) struct QueuesBody {
     pub(super) queues: Vec<QueueBody>,
+    /// How many match, also where only a part is listed.
+    pub(super) total: usize,
     /// Brokers whose queues are missing above, and why.
     pub(super) unavailable: Vec<Unavailable>,
 }
@@ -30,6 +32,8 @@ pub(super) struct QueueBody {
     jobs: JobsBody,
     /// Why a state is null that the system can tell elsewhere.
     jobs_unknown_reason: Option<&'static str>,
+    /// How many jobs are ready at least, where `jobs.ready` is null.
+    jobs_ready_at_least: Option<u64>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
@@ -48,6 +52,9 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// Over the last one to two minutes.
+    enqueued_per_second: Option<f32>,
+    started_per_second: Option<f32>,
     /// From the configuration; null where none is set.
     objective: Option<ObjectiveBody>,
     late_starts_total: Option<u64>,
@@ -188,6 +195,7 @@ impl QueueBody {
             ),
         };
         let (jobs, counters) = (queue.jobs, queue.counters);
+        let (enqueued, started) = queue.history.rates();
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
         let expected = queue.expected_wait();
@@ -198,6 +206,7 @@ impl QueueBody {
             queue: queue.queue.to_string(),
             jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
+            jobs_ready_at_least: queue.ready_at_least,
             priorities: queue
                 .priorities
                 .iter()
@@ -207,7 +216,7 @@ impl QueueBody {
             latency_min_seconds: min,
             latency_max_seconds: max,
             latency_unknown_reason: reason,
-            latency_max_unknown_reason: without_max(queue).filter(|_| is_unbounded),
+            latency_max_unknown_reason: is_unbounded.then(|| without_max(queue)),
             source: queue.source.as_str(),
             oldest_job_timestamp_seconds: since,
             oldest_in_progress_timestamp_seconds: queue.oldest_in_progress.map(secs),
@@ -218,6 +227,8 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            enqueued_per_second: enqueued,
+            started_per_second: started,
             objective: queue.objective.as_ref().map(ObjectiveBody::new),
             late_starts_total: queue.late_starts,
             drain_seconds: drain,
@@ -236,16 +247,16 @@ impl QueueBody {
 }
 
 /// Why there is no upper bound of a latency that is known.
-fn without_max(queue: &QueueSnapshot) -> Option<&'static str> {
+pub(super) fn without_max(queue: &QueueSnapshot) -> &'static str {
     let by_flow = queue
         .flow
         .as_ref()
         .and_then(|flow| flow.basis.without_max());
-    by_flow.or(Some("an older job may be waiting elsewhere in the queue"))
+    by_flow.unwrap_or("an older job may be waiting elsewhere in the queue")
 }
 
 /// Why there is no forecast.
-fn without_drain(queue: &QueueSnapshot) -> &'static str {
+pub(super) fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",

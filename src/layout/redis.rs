@@ -53,8 +53,9 @@ pub enum Read {
     XinfoGroups(Bytes),
     /// `XPENDING key group`: count, first and last id, consumers.
     Xpending(Bytes, Bytes),
-    /// The entry of a group that has been pending longest.
-    XpendingOldest(Bytes, Bytes),
+    /// The pending entries of a group with the lowest ids, at most [`Read::MAX_ELEMENTS`]: id,
+    /// consumer, milliseconds since the last delivery, deliveries.
+    XpendingFirst(Bytes, Bytes, u32),
     /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
     XrangeAfter(Bytes, Bytes, u32),
     /// The last entry.
@@ -120,7 +121,7 @@ impl Read {
             | Self::XinfoStream(key)
             | Self::XinfoGroups(key)
             | Self::Xpending(key, _)
-            | Self::XpendingOldest(key, _)
+            | Self::XpendingFirst(key, ..)
             | Self::XrangeAfter(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
@@ -265,6 +266,8 @@ pub enum KeyMeaning {
     /// What it is, [`Layout::identify`] tells from the replies to these. Where it is nothing, they
     /// are not asked again on this connection.
     Ask(Vec<Read>),
+    /// The same, of what can become a queue later on: asked at every search.
+    AskAgain(Vec<Read>),
     Nothing,
 }
 

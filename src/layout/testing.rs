@@ -19,6 +19,8 @@ use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod stream;
+
 /// A Redis of which only the options of the job systems matter.
 pub(crate) fn redis() -> config::Redis {
     config::Redis {
@@ -79,6 +81,7 @@ pub(crate) enum Stored {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(Vec<Vec<u8>>),
     Zset(Vec<(Vec<u8>, f64)>),
+    Stream(stream::Stream),
 }
 
 impl Keyspace {
@@ -133,6 +136,7 @@ impl Keyspace {
                 }
                 Stored::Set(members) => members.push(part.clone()),
                 Stored::Zset(members) => members.insert(0, (part.clone(), 0.0)),
+                Stored::Stream(_) => {}
             }
         }
     }
@@ -211,6 +215,14 @@ impl Keyspace {
             (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
                 scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
             }
+            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
+                stream.answer(read).unwrap()
+            }
+            (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
+                kind: RefusalKind::Other,
+                message: "ERR no such key".into(),
+            }),
+            (Read::XrangeAfter(..) | Read::XpendingFirst(..), None) => Reply::Array(Vec::new()),
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -379,7 +391,9 @@ impl Keyspace {
         match layout.key(key) {
             KeyMeaning::Nothing => Vec::new(),
             KeyMeaning::Set => self.members(layout, key),
-            KeyMeaning::Ask(reads) => layout.identify(key, self.answers(&reads)),
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => {
+                layout.identify(key, self.answers(&reads))
+            }
             KeyMeaning::Queue { name, of_type } => {
                 let is_one = of_type.contains(&stored.kind());
                 is_one.then_some(name).into_iter().collect()
@@ -406,6 +420,7 @@ impl Stored {
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
             Self::Zset(_) => "zset",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -486,6 +501,7 @@ fn stored(value: &Value) -> Stored {
                     .collect(),
             )
         }
+        "stream" => Stored::Stream(stream::Stream::recorded(value)),
         "set" => Stored::Set(items("members")),
         "zset" => Stored::Zset(
             value["zrange_withscores"]

@@ -81,6 +81,8 @@ pub enum Reason {
     /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
     /// to be had.
     NotCounted,
+    /// Redis does not know how far a group is behind, and too many entries wait to be counted.
+    LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -118,6 +120,10 @@ impl Reason {
                 "jobs carry no time, and the broker does not count them for tailback: \
                  management.rates_mode is none, statistics are switched off, or there is no \
                  management API"
+            }
+            Self::LagUnknown => {
+                "Redis does not know the lag of the group (entries were deleted, or its position was \
+                 set), and more wait than tailback counts one by one"
             }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"

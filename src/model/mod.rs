@@ -4,6 +4,7 @@
 mod counter;
 mod fault;
 pub mod flow;
+pub mod history;
 mod latency;
 mod measured;
 mod objective;
@@ -16,6 +17,7 @@ mod timestamp;
 pub use counter::MonotoneCounter;
 pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
+pub use history::History;
 pub use latency::{Age, Latency, LatencySource, Reason};
 pub use measured::MeasuredView;
 pub use objective::{Objective, Objectives};

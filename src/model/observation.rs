@@ -74,6 +74,8 @@ pub struct Observation {
     pub jobs: Jobs,
     /// Why a state is unknown here that the system can tell elsewhere.
     pub jobs_unknown: Option<Reason>,
+    /// How many jobs are ready at least, where it is not known how many there are.
+    pub ready_at_least: Option<u64>,
     /// Ready jobs by priority level, where the system has levels.
     pub priorities: Vec<(u8, u64)>,
     pub head: Head,
@@ -109,6 +111,7 @@ impl Observation {
             interval: None,
             jobs: Jobs::default(),
             jobs_unknown: None,
+            ready_at_least: None,
             priorities: Vec::new(),
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,

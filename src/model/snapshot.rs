@@ -2,6 +2,7 @@
 //! together.
 
 use super::flow::{FlowView, Waits};
+use super::history::History;
 use super::latency::LatencySource;
 use super::measured::MeasuredView;
 use super::observation::{Counters, Jobs, SystemTotals};
@@ -83,7 +84,7 @@ impl BrokerSnapshot {
 
     /// Whether one queue's own observation is recent enough.
     pub fn is_queue_fresh(&self, queue: &QueueSnapshot, now: Now) -> bool {
-        let limit = self.stale_after.max(queue.interval * 2);
+        let limit = held(self.stale_after, queue.interval);
         now.mono.saturating_duration_since(queue.observed.mono) <= limit
     }
 
@@ -91,6 +92,11 @@ impl BrokerSnapshot {
     pub fn is_up(&self, now: Now) -> bool {
         self.last_poll_ok && self.is_fresh(now)
     }
+}
+
+/// How long an observation of a queue that is read at this interval counts.
+pub(super) fn held(stale_after: Duration, interval: Duration) -> Duration {
+    stale_after.max(interval * 2)
 }
 
 /// What the broker was asked and how much went over the wire, since we started.
@@ -120,6 +126,7 @@ pub struct QueueSnapshot {
     pub interval: Duration,
     pub jobs: Jobs,
     pub jobs_unknown: Option<Reason>,
+    pub ready_at_least: Option<u64>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.
@@ -142,6 +149,8 @@ pub struct QueueSnapshot {
     pub flow: Option<Arc<FlowView>>,
     /// Recorded times of single jobs; absent where the job system records none.
     pub measured: Option<Arc<MeasuredView>>,
+    /// The last hour.
+    pub history: History,
 }
 
 impl QueueSnapshot {

@@ -4,9 +4,10 @@ mod queue;
 
 use super::counter::MonotoneCounter;
 use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally};
+use super::history::Seen;
 use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
-use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
+use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, held};
 use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
 use queue::QueueMemory;
@@ -188,7 +189,10 @@ impl BrokerState {
                     )
                 });
             (memory.seen, memory.read) = (polls, polls);
-            queues.push(memory.fold(observation, (at, interval), &settings));
+            let mut queue = memory.fold(observation, (at, interval), &settings);
+            let held = held(self.snapshot.stale_after, queue.interval);
+            queue.history = memory.history.fold(Seen::from(&queue), held);
+            queues.push(queue);
         }
         self.keep(
             success.kept,

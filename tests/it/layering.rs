@@ -25,7 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics", &["model", "clock"]),
-    ("http", &["model", "metrics", "clock"]),
+    ("http", &["model", "metrics", "human", "clock"]),
+    ("top", &["human"]),
     ("generate", &["metrics"]),
 ];
 

@@ -29,3 +29,5 @@ mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
 mod state_file;
+mod status_page;
+mod top;

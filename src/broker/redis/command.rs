@@ -82,10 +82,11 @@ fn command(read: &Read) -> (&'static str, Cmd) {
             "xpending",
             key_command("XPENDING", key).arg(&**group).take(),
         ),
-        Read::XpendingOldest(key, group) => {
+        Read::XpendingFirst(key, group, count) => {
             let mut command = key_command("XPENDING", key);
             command.arg(&**group).arg("-").arg("+");
-            ("xpending", command.arg(1).take())
+            let count = (*count).clamp(1, Read::MAX_ELEMENTS);
+            ("xpending", command.arg(count).take())
         }
         Read::XrangeAfter(key, id, count) => {
             // An exclusive start is known from Redis 6.2 on; ids are followed by the next one.

@@ -75,7 +75,8 @@ impl Harvest {
         if let Some(flow) = &mut observation.flow {
             flow.span = span;
         }
-        let has_jobs = observation.jobs.ready.is_some_and(|ready| ready > 0);
+        let ready = observation.jobs.ready.or(observation.ready_at_least);
+        let has_jobs = ready.is_some_and(|ready| ready > 0);
         self.sightings.push(Sighting {
             layout,
             raw,

@@ -108,7 +108,7 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::XinfoGroups(_) => 1000,
         Read::XinfoStream(_)
         | Read::Xpending(..)
-        | Read::XpendingOldest(..)
+        | Read::XpendingFirst(..)
         | Read::XrangeAfter(..)
         | Read::XrevrangeLast(_) => 2000,
         // It reads what it sends, so its elements are counted there; each is a walk in the list.

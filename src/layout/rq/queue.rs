@@ -3,7 +3,7 @@
 use super::records::Records;
 use crate::layout::celery::iso_time;
 use crate::layout::redis::{QueueRef, Refusal, RefusalKind, Reply, UNSTAMPED};
-use crate::model::flow::{HeadState, LineHead, StampOf};
+use crate::model::flow::{HeadState, LineHead};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
 
@@ -173,21 +173,8 @@ impl Counts {
 pub(super) fn line_head(head: Head) -> LineHead {
     LineHead {
         state: match head {
-            Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            } => HeadState::Stamped {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-                // Written by the client a moment before it pushes the id.
-                of: StampOf::Other,
-            },
             Head::Unknown(reason) => HeadState::Unknown(reason),
-            Head::Empty => HeadState::Waiting,
+            known => HeadState::of(known),
         },
         ..LineHead::PLAIN
     }

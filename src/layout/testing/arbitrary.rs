@@ -177,7 +177,7 @@ impl Madness {
                 Reply::Array(vec![Reply::Int(count), first, last, Reply::Nil])
             }
             // Entries: an id and its fields.
-            Read::XrangeAfter(..) | Read::XrevrangeLast(_) | Read::XpendingOldest(..) => {
+            Read::XrangeAfter(..) | Read::XrevrangeLast(_) | Read::XpendingFirst(..) => {
                 Reply::Array(self.some(|mad| {
                     let id = text(mad);
                     Reply::Array(vec![id, Reply::Array(mad.some(text))])

@@ -41,7 +41,7 @@ fn search(layout: &mut dyn Layout, keys: &[Vec<u8>], server: &mut Madness) {
     }
     for key in keys {
         match layout.key(&key) {
-            KeyMeaning::Ask(reads) => {
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => {
                 let replies = server.answers(&reads);
                 layout.identify(&key, replies);
             }

@@ -2,7 +2,7 @@
 //! nothing of how it found out.
 
 use crate::model::latency::Reason;
-use crate::model::{LatencySource, Timestamp};
+use crate::model::{Head, LatencySource, Timestamp};
 
 /// The lines of one queue, read at the same poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,4 +105,44 @@ impl LineHead {
         put_back: 0,
         state: HeadState::Waiting,
     };
+}
+
+impl HeadState {
+    /// What a head says of itself; one that says nothing only waits. When it came to its line is not
+    /// known from it: clients write their times before they push.
+    pub const fn of(head: Head) -> Self {
+        match head {
+            Head::Since {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+            } => Self::Stamped {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+                of: StampOf::Other,
+            },
+            Head::Empty | Head::Unknown(_) => Self::Waiting,
+        }
+    }
+}
+
+impl Arrivals {
+    /// As the broker itself counts them.
+    pub const fn counted(total: u64, epoch: u32) -> Self {
+        Self {
+            total,
+            epoch,
+            is_first: false,
+            turned_over: false,
+            is_pushed: false,
+            unseen: 0,
+            is_delivered: false,
+            gone: 0,
+            removed: 0,
+            out_of_order: false,
+        }
+    }
 }

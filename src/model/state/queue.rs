@@ -3,6 +3,7 @@
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
 use crate::model::objective::{Objective, Objectives};
@@ -22,6 +23,7 @@ pub(super) struct QueueMemory {
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    pub(super) history: HistoryMemory,
 }
 
 impl QueueMemory {
@@ -103,6 +105,7 @@ impl QueueMemory {
             interval: observation.interval.unwrap_or_default().max(interval),
             jobs: observation.jobs,
             jobs_unknown: observation.jobs_unknown,
+            ready_at_least: observation.ready_at_least,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),
@@ -117,6 +120,7 @@ impl QueueMemory {
             late_starts: self.objective.and(late_starts),
             flow,
             measured: self.measured.clone(),
+            history: History::default(),
         }
     }
 }
