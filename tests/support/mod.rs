@@ -10,11 +10,14 @@ pub mod browser;
 pub mod certificates;
 pub mod http;
 pub mod metrics;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
+pub mod recordings;
 pub mod redis;
+pub mod ruby;
 pub mod tailback;
 pub mod terminal;
 

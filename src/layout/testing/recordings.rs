@@ -3,7 +3,8 @@
 //!
 //! A case is what a Redis held at a moment (`now`, Unix seconds), with the queues that are to be
 //! found there; `before` names the case of the same Redis that is polled ahead of it, `config` holds
-//! options. The first case of each system is what the live tests put into one Redis.
+//! options. The first case of each system is what the live tests put into one Redis; `grows` is the
+//! list, sorted set or stream of it that becomes long where they count commands.
 
 use super::{Driven, Keyspace};
 use crate::config::{Config, Endpoint, Environment};
@@ -31,6 +32,7 @@ pub(super) struct Case {
     now: u32,
     #[serde(default)]
     config: String,
+    grows: Option<String>,
     queues: BTreeSet<String>,
 }
 
@@ -117,6 +119,13 @@ impl Case {
 fn every_recorded_queue_is_found_under_its_own_system_and_nothing_else_is() {
     for (system, bind) in layouts() {
         let own = of(system);
+        let grows = own.cases[0].grows.as_ref();
+        let grows = grows.unwrap_or_else(|| panic!("{}: what grows?", own.system));
+        assert!(
+            own.keys(&own.cases[0].name)
+                .0
+                .contains_key(grows.as_bytes())
+        );
         for case in &own.cases {
             for seen in own.drive(case, bind) {
                 let names = seen.outcomes.iter().map(|outcome| match outcome {

@@ -93,6 +93,41 @@ fn waits_and_run_times_are_those_of_the_jobs(rq: Rq) {
     );
 }
 
+/// A rolling upgrade: either version writes jobs, and workers of both take them.
+#[test]
+fn rq_2_and_3_work_off_one_queue_and_every_job_counts_once() {
+    let redis = redis();
+    let url = redis.url();
+    let tailback = watched(Rq::V2, &url, &redis);
+    let file = redis.dir().join("times");
+    let timed = ["--task", "timed", "--arg", file.to_str().unwrap()];
+    for rq in [Rq::V2, Rq::V3] {
+        rq.client(&url, &[&["send", "mail", "8"], &timed[..]].concat());
+    }
+    let mut workers = [Rq::V2, Rq::V3].map(|rq| {
+        let name = ["--name", if rq == Rq::V2 { "two" } else { "three" }];
+        rq.worker(&url, &["mail"], &name, redis.dir())
+    });
+    let metrics = tailback.wait_until("all jobs to be measured", PATIENCE, |metrics| {
+        queue(metrics, "tailback_queue_run_seconds_count", "mail") == Some(16.0)
+    });
+    let get = |name: &str| queue(&metrics, name, "mail");
+    assert_eq!(get("tailback_queue_wait_seconds_count"), Some(16.0));
+    assert_eq!(get("tailback_queue_finished_total"), Some(16.0));
+    assert_eq!(get("tailback_queue_gaps_total"), Some(0.0));
+    assert_eq!(get("tailback_queue_consumers"), Some(2.0));
+    let true_sum: f64 = truth(&redis).iter().map(|(wait, _)| wait).sum();
+    let sum = get("tailback_queue_wait_seconds_sum").unwrap();
+    assert!(
+        sum <= true_sum && sum > true_sum - 16.0 * FORK,
+        "{sum}, in truth {true_sum}"
+    );
+    for worker in &mut workers {
+        worker.signal("TERM");
+        worker.wait(PATIENCE);
+    }
+}
+
 #[test]
 fn rq_job_seen_running_is_counted_once() {
     let redis = redis();

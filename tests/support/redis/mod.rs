@@ -1,7 +1,9 @@
 //! Real Redis servers, and what is made of several.
 
+mod monitor;
 mod sets;
 
+pub use monitor::Monitor;
 pub use sets::{Cluster, Sentinel};
 
 use super::certificates::Certificates;
