@@ -19,7 +19,7 @@
 
 use super::{Kind, Layout, QueueRow, UNSTAMPED, Vhost};
 use crate::config;
-use crate::model::flow::HeadState;
+use crate::model::flow::{HeadState, StampOf};
 use crate::model::{Counters, Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ fn add_flow(observation: &mut Observation, row: &QueueRow) {
         for line in &mut latest.lines {
             line.head.state = HeadState::Stamped {
                 // Not comparable: the line is as of the last statistics, the head as of now.
-                is_arrival: false,
+                of: StampOf::Other,
                 earliest,
                 latest: newest,
                 upper_is_hard,

@@ -20,7 +20,7 @@ pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
 pub use ledger::{Claim, Counts, Ledger, Settled, Tally};
 pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::Rate;
-pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf};
 pub(in crate::model) use saved::age_up;
 pub use saved::{SavedFlow, Shift};
 pub use statistics::FlowStatistics;
