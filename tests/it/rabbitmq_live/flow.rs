@@ -25,7 +25,7 @@ impl Truth {
     }
 }
 
-fn unix() -> f64 {
+pub(super) fn unix() -> f64 {
     now().as_secs_f64()
 }
 
@@ -70,13 +70,13 @@ fn traffic(
 }
 
 /// A poller with the memory that the store has.
-struct Watch {
+pub(super) struct Watch {
     poller: Poller,
     state: BrokerState,
 }
 
 impl Watch {
-    fn new(rabbit: &RabbitMq, vhost: &str) -> Self {
+    pub(super) fn new(rabbit: &RabbitMq, vhost: &str) -> Self {
         let interval = Duration::from_secs(5);
         let state = BrokerState::new("r".into(), BrokerKind::RabbitMq, interval, 3 * interval);
         let mut poller = Poller::of(rabbit, vhost, "");
@@ -85,7 +85,7 @@ impl Watch {
     }
 
     /// One poll: each queue with the time that it tells of.
-    fn poll(&mut self) -> Vec<(QueueSnapshot, Option<Span>)> {
+    pub(super) fn poll(&mut self) -> Vec<(QueueSnapshot, Option<Span>)> {
         let outcome = self.poller.poll();
         let spans: Vec<_> = outcome
             .iter()

@@ -4,6 +4,7 @@ mod celery;
 mod faults;
 mod flow;
 mod numbers;
+mod uncounted;
 
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};
 use lapin::options::{
