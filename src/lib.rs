@@ -11,17 +11,19 @@
 //! | [`state_file`] | the file that outlives a restart: format, trust, disk | I/O |
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
+//! | [`generate`] | alert rules for Prometheus, written from the catalog | yes |
 //! | [`http`] | `/metrics`, the JSON API, health | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
-//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`. The readers (`metrics`,
+//! `config <- layout, broker, poll`, `model <- metrics <- http, generate <- cli`. The readers (`metrics`,
 //! `http`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod generate;
 pub mod http;
 pub mod layout;
 pub mod logging;

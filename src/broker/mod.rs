@@ -33,7 +33,7 @@ pub trait Source: Send {
 
     /// What the next process needs to know to go on where this one ends, as of the last poll; none
     /// if nothing is kept.
-    fn memory(&self) -> Option<SourceMemory> {
+    fn memory(&mut self) -> Option<SourceMemory> {
         None
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each. The only part that prints.
 
 mod check;
+mod generate;
 mod health;
 mod run;
 
@@ -41,6 +42,9 @@ enum Command {
     Run(RunArgs),
     /// Connect once, list the queues found, and say what is missing.
     Check(CheckArgs),
+    /// Print files for other programs.
+    #[command(subcommand)]
+    Generate(generate::Generate),
     /// Print a completion script for a shell.
     Completions { shell: Shell },
 }
@@ -93,6 +97,12 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
+        Some(Command::Generate(what)) => {
+            let file = generate::generate(&what);
+            // Nothing can be done about a closed output.
+            std::io::stdout().write_all(file.as_bytes()).ok();
+            0
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(
                 shell,

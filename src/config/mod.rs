@@ -129,6 +129,13 @@ pub struct Redis {
     pub tls: Option<Tls>,
     pub celery: Celery,
     pub rq: Rq,
+    pub dramatiq: Dramatiq,
+    pub huey: Huey,
+    pub arq: Arq,
+    pub taskiq: Taskiq,
+    pub sidekiq: Sidekiq,
+    pub bullmq: Bullmq,
+    pub resque: Resque,
     pub list: List,
 }
 
@@ -205,6 +212,55 @@ pub struct Celery {
 pub struct Rq {
     /// Key prefix; default `rq`.
     pub prefix: String,
+}
+
+/// Options of Dramatiq.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dramatiq {
+    /// `RedisBroker(namespace=…)`; default `dramatiq`.
+    pub namespace: String,
+}
+
+/// Options of Huey.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Huey {
+    /// Names of queues to show also while they are empty, when nothing in Redis tells of them.
+    pub queues: Vec<String>,
+}
+
+/// Options of ARQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arq {
+    /// Keys of queues (`queue_name`); default `arq:queue`. Others are found by their health check.
+    pub queues: Vec<String>,
+}
+
+/// Options of TaskIQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taskiq {
+    /// Keys of list brokers (`queue_name`); default `taskiq`. Streams are found by their group.
+    pub queues: Vec<String>,
+}
+
+/// Options of Sidekiq.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sidekiq {
+    /// The redis-namespace of Sidekiq 6 and older, without its colon; default none.
+    pub namespace: String,
+}
+
+/// Options of BullMQ and Bull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bullmq {
+    /// `prefix`; default `bull`.
+    pub prefix: String,
+}
+
+/// Options of Resque.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resque {
+    /// `Resque.redis.namespace`; default `resque`.
+    pub namespace: String,
 }
 
 /// Plain Redis lists that are queues. Nothing in Redis says so, so they must be named.

@@ -5,7 +5,7 @@ use super::environment::Environment;
 use super::fault::Placed;
 use super::reader::Table;
 use super::url::{BrokerUrl, decode};
-use super::{HostPort, Redis, RedisTopology, systems};
+use super::{Arq, Bullmq, Dramatiq, HostPort, Huey, Redis, RedisTopology, Resque, Taskiq, systems};
 use std::path::PathBuf;
 
 const REDIS_PORT: u16 = 6379;
@@ -64,6 +64,25 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<Redis> {
     let db = table.integer("db", 0..=u64::from(u32::MAX));
     let celery = systems::read_celery_on_redis(table);
     let rq = systems::read_rq(table);
+    let dramatiq = Dramatiq {
+        namespace: systems::read_prefix(table, "dramatiq", "namespace", "dramatiq"),
+    };
+    let huey = Huey {
+        queues: systems::read_queues(table, "huey", &[]),
+    };
+    let arq = Arq {
+        queues: systems::read_queues(table, "arq", &["arq:queue"]),
+    };
+    let taskiq = Taskiq {
+        queues: systems::read_queues(table, "taskiq", &["taskiq"]),
+    };
+    let sidekiq = systems::read_sidekiq(table);
+    let bullmq = Bullmq {
+        prefix: systems::read_prefix(table, "bullmq", "prefix", "bull"),
+    };
+    let resque = Resque {
+        namespace: systems::read_prefix(table, "resque", "namespace", "resque"),
+    };
     let list = systems::read_list(table);
 
     if written.is_none() && !table.has("url") {
@@ -132,6 +151,13 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<Redis> {
         tls: encrypted.then_some(tls),
         celery,
         rq,
+        dramatiq,
+        huey,
+        arq,
+        taskiq,
+        sidekiq,
+        bullmq,
+        resque,
         list,
     })
 }

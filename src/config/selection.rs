@@ -10,8 +10,17 @@ use crate::model::{BrokerKind, System};
 /// Whether queues of this system can be in a broker of this kind.
 const fn can_be_in(system: System, kind: BrokerKind) -> bool {
     match system {
-        System::Celery => true,
-        System::Rq | System::List => matches!(kind, BrokerKind::Redis),
+        System::Celery | System::Dramatiq => true,
+        System::Rq
+        | System::Huey
+        | System::Arq
+        | System::Taskiq
+        | System::Sidekiq
+        | System::Bullmq
+        | System::Resque
+        | System::Asynq
+        | System::Stream
+        | System::List => matches!(kind, BrokerKind::Redis),
         System::RabbitMq => matches!(kind, BrokerKind::RabbitMq),
     }
 }

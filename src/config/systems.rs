@@ -3,7 +3,7 @@
 use super::fault::{At, Notes, Placed};
 use super::reader::Table;
 use super::selection::read_queue_globs;
-use super::{Celery, List, ListEnd, Rq};
+use super::{Celery, List, ListEnd, Rq, Sidekiq};
 
 impl Default for Celery {
     fn default() -> Self {
@@ -108,6 +108,48 @@ pub(super) fn read_rq(parent: &Table<'_>) -> Rq {
     prefix.map_or_else(Rq::default, |prefix| Rq {
         prefix: prefix.value,
     })
+}
+
+/// A table with one key: what all keys of the system begin with.
+pub(super) fn read_prefix(
+    parent: &Table<'_>,
+    system: &'static str,
+    key: &'static str,
+    built_in: &str,
+) -> String {
+    let table = parent.table(system);
+    let prefix = non_empty(&table, table.text(key));
+    table.finish();
+    prefix.unwrap_or_else(|| built_in.to_owned())
+}
+
+/// A table with the key `queues`: queues that exist whether or not Redis tells of them.
+pub(super) fn read_queues(
+    parent: &Table<'_>,
+    system: &'static str,
+    built_in: &[&str],
+) -> Vec<String> {
+    let table = parent.table(system);
+    let queues = table.texts("queues");
+    let queues = queues.map(|queues| {
+        queues
+            .value
+            .into_iter()
+            .filter_map(|queue| non_empty(&table, Some(queue)))
+            .collect()
+    });
+    table.finish();
+    queues.unwrap_or_else(|| built_in.iter().map(|queue| (*queue).to_owned()).collect())
+}
+
+/// `[brokers.NAME.redis.sidekiq]`
+pub(super) fn read_sidekiq(parent: &Table<'_>) -> Sidekiq {
+    let table = parent.table("sidekiq");
+    let namespace = table.text("namespace");
+    table.finish();
+    Sidekiq {
+        namespace: namespace.map_or_else(String::new, |namespace| namespace.value),
+    }
 }
 
 /// `[brokers.NAME.redis.list]`

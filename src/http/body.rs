@@ -2,8 +2,8 @@
 
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Latency, Objective, QueueSnapshot, Reason, Timestamp,
-    Waits,
+    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
+    Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,11 +52,17 @@ pub(super) struct QueueBody {
     objective: Option<ObjectiveBody>,
     late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
+    /// Until a job enqueued now would start: behind those that are ready and those prefetched.
     expected_wait_seconds: Option<f64>,
-    /// Why `drain_seconds` and `expected_wait_seconds` are null.
+    /// Why `drain_seconds` or `expected_wait_seconds` is null.
     drain_unknown_reason: Option<&'static str>,
+    /// Jobs that workers have taken in advance, out of `jobs.in_progress`; with late acknowledgement
+    /// those that run are among them. Null where nothing tells.
+    prefetched: Option<u64>,
     /// What the inference from flow rests on; null where it is not used.
     flow: Option<FlowBody>,
+    /// What single jobs' recorded times add up to; null where the job system records none.
+    measured: Option<MeasuredBody>,
     consumers: Option<u64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
@@ -64,6 +70,20 @@ pub(super) struct QueueBody {
     observed_timestamp_seconds: f64,
     /// How often they are read at present.
     interval_seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct MeasuredBody {
+    /// Started jobs whose wait is recorded, and the sum of their waits.
+    waits_count: u64,
+    waits_sum_seconds: f64,
+    /// The same of jobs that are only some of those that started.
+    sampled_waits_count: u64,
+    sampled_waits_sum_seconds: f64,
+    runs_count: u64,
+    runs_sum_seconds: f64,
+    /// Polls before which records were lost: jobs are missing above.
+    gaps_total: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +98,9 @@ struct ObjectiveBody {
 #[derive(Debug, Serialize)]
 struct FlowBody {
     basis: &'static str,
+    /// What ends a wait and counts as a start: `delivery`, when a worker took the job out of the
+    /// queue; with prefetch it runs later.
+    start: &'static str,
     /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
     /// `lower_bound` if they may be missing.
     counts: &'static str,
@@ -86,7 +109,7 @@ struct FlowBody {
     waits_sum_seconds: f64,
     /// Started jobs that are older than the first poll: their wait is unknown.
     censored_total: u64,
-    /// Jobs that left without having been started, where the broker tells the two apart.
+    /// Jobs that left without having been started, where that can be told.
     removed_total: u64,
     /// Jobs that came back to the head.
     put_back_total: u64,
@@ -100,6 +123,19 @@ struct JobsBody {
     retry: Option<u64>,
     deferred: Option<u64>,
     failed: Option<u64>,
+}
+
+/// What a job system tells of all its queues together and not of each.
+#[derive(Debug, Serialize)]
+struct SystemBody {
+    system: &'static str,
+    jobs: JobsBody,
+    next_due_timestamp_seconds: Option<f64>,
+    slots: Option<u64>,
+    busy_workers: Option<u64>,
+    started_total: Option<u64>,
+    finished_total: Option<u64>,
+    failures_total: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,6 +155,7 @@ pub(super) struct BrokerBody {
     last_error: Option<ErrorBody>,
     errors: BTreeMap<&'static str, u64>,
     queues: Option<usize>,
+    systems: Vec<SystemBody>,
     queues_dropped: BTreeMap<&'static str, u64>,
     poll_interval_seconds: f64,
     stale_after_seconds: f64,
@@ -153,19 +190,13 @@ impl QueueBody {
         let (jobs, counters) = (queue.jobs, queue.counters);
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
+        let expected = queue.expected_wait();
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
             system: queue.system.as_str(),
             queue: queue.queue.to_string(),
-            jobs: JobsBody {
-                ready: jobs.ready,
-                in_progress: jobs.in_progress,
-                scheduled: jobs.scheduled,
-                retry: jobs.retry,
-                deferred: jobs.deferred,
-                failed: jobs.failed,
-            },
+            jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
             priorities: queue
                 .priorities
@@ -190,9 +221,11 @@ impl QueueBody {
             objective: queue.objective.as_ref().map(ObjectiveBody::new),
             late_starts_total: queue.late_starts,
             drain_seconds: drain,
-            expected_wait_seconds: drain,
-            drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
+            expected_wait_seconds: expected.map(|wait| wait.as_secs_f64()),
+            drain_unknown_reason: expected.is_none().then(|| without_drain(queue)),
+            prefetched: queue.prefetched,
             flow: queue.flow.as_deref().map(FlowBody::new),
+            measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
@@ -216,6 +249,9 @@ fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
+        Some(flow) if flow.drain.is_some() => {
+            "workers hold jobs, and jobs have not been seen to wait: no rate is known"
+        }
         Some(_) => "no job starts while jobs are ready",
     }
 }
@@ -241,12 +277,66 @@ impl FlowBody {
         let totals = flow.totals;
         Self {
             basis: flow.basis.as_str(),
+            start: "delivery",
             counts: totals.counts.as_str(),
             waits_count: flow.waits.as_ref().map_or(0, Waits::count),
             waits_sum_seconds: flow.waits.as_ref().map_or(0.0, Waits::sum),
             censored_total: totals.censored,
             removed_total: totals.removed,
             put_back_total: totals.put_back,
+        }
+    }
+}
+
+// === impl MeasuredBody ===
+
+impl MeasuredBody {
+    fn new(measured: &MeasuredView) -> Self {
+        let told =
+            |times: &Option<Waits>| times.as_ref().map_or((0, 0.0), |t| (t.count(), t.sum()));
+        let (waits, sampled) = (told(&measured.waits), told(&measured.sampled_waits));
+        let runs = told(&measured.runs);
+        Self {
+            waits_count: waits.0,
+            waits_sum_seconds: waits.1,
+            sampled_waits_count: sampled.0,
+            sampled_waits_sum_seconds: sampled.1,
+            runs_count: runs.0,
+            runs_sum_seconds: runs.1,
+            gaps_total: measured.gaps,
+        }
+    }
+}
+
+// === impl SystemBody ===
+
+impl SystemBody {
+    fn new(totals: &SystemTotals) -> Self {
+        let counters = totals.counters;
+        Self {
+            system: totals.system.as_str(),
+            jobs: JobsBody::new(totals.jobs),
+            next_due_timestamp_seconds: totals.next_due.map(Timestamp::as_secs_f64),
+            slots: totals.slots,
+            busy_workers: totals.busy_workers,
+            started_total: counters.started,
+            finished_total: counters.finished,
+            failures_total: counters.failures,
+        }
+    }
+}
+
+// === impl JobsBody ===
+
+impl JobsBody {
+    fn new(jobs: Jobs) -> Self {
+        Self {
+            ready: jobs.ready,
+            in_progress: jobs.in_progress,
+            scheduled: jobs.scheduled,
+            retry: jobs.retry,
+            deferred: jobs.deferred,
+            failed: jobs.failed,
         }
     }
 }
@@ -278,6 +368,12 @@ impl BrokerBody {
                 })
                 .collect(),
             queues: fresh.then(|| broker.fresh_queues(now).count()),
+            systems: broker
+                .systems
+                .iter()
+                .filter(|_| fresh)
+                .map(SystemBody::new)
+                .collect(),
             queues_dropped: broker
                 .dropped
                 .iter()

@@ -2,18 +2,14 @@
 //! there is a depth, and what positions tell of the flow.
 
 use super::glob;
-use super::marker::{MAX_MARKER, Memory, Next, Sight, Watch};
+use super::marker::{Budget, Follow, Memory};
 use super::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply,
-    SavedMarks, Side, Step, UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
 use crate::config;
-use crate::model::flow::{FlowSample, LineHead, LineSample, Span};
+use crate::model::flow::LineHead;
 use crate::model::{Head, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
-
-/// Bytes that the markers of one conversation may bring in.
-const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
 pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
     Box::new(Lists {
@@ -41,23 +37,9 @@ struct Lists {
 struct Depths<'a> {
     layout: &'a mut Lists,
     queues: &'a [QueueRef],
-    lists: Vec<List>,
+    lists: Vec<Follow>,
     asked: Vec<usize>,
-    /// Bytes that markers may still bring in.
-    budget: u64,
-}
-
-struct List {
-    len: Result<u64, Refusal>,
-    sight: Option<Sight>,
-    phase: Phase,
-}
-
-/// What is asked next.
-enum Phase {
-    Length(Watch),
-    Position(Watch, Read),
-    Done,
+    budget: Budget,
 }
 
 impl Layout for Lists {
@@ -75,27 +57,12 @@ impl Layout for Lists {
     fn key(&self, key: &[u8]) -> KeyMeaning {
         KeyMeaning::Queue {
             name: key.to_vec(),
-            of_type: "list",
+            of_type: &["list"],
         }
     }
 
-    fn overview(&mut self, round: usize, _replies: Vec<Reply>, _now: Timestamp) -> Vec<Read> {
-        if round == 0 {
-            self.memory.begin();
-        }
-        Vec::new()
-    }
-
-    fn memory(&self) -> Option<SavedMarks> {
-        Some(self.memory.save())
-    }
-
-    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
-        self.memory.resume(saved, is_same_server);
-    }
-
-    fn distrust(&mut self) {
-        self.memory.distrust();
+    fn lists(&mut self) -> Option<&mut Memory> {
+        Some(&mut self.memory)
     }
 
     fn probe<'a>(
@@ -108,12 +75,7 @@ impl Layout for Lists {
             .map(|queue| {
                 let marks = self.memory.get(&queue.raw, 0);
                 // Nobody's format: two elements may well be alike.
-                let watch = Watch::new(Bytes::clone(&queue.raw), self.head, false, marks);
-                List {
-                    len: Ok(0),
-                    sight: None,
-                    phase: Phase::Length(watch),
-                }
+                Follow::new(Bytes::clone(&queue.raw), self.head, false, marks)
             })
             .collect();
         Box::new(Depths {
@@ -121,7 +83,7 @@ impl Layout for Lists {
             queues,
             lists,
             asked: Vec::new(),
-            budget: MARKER_BYTES,
+            budget: Budget::default(),
         })
     }
 }
@@ -135,103 +97,38 @@ impl Probe for Depths<'_> {
         }
         let mut reads = Vec::new();
         for (index, list) in self.lists.iter().enumerate() {
-            match &list.phase {
-                Phase::Length(watch) => reads.push(Read::Llen(watch.key())),
-                Phase::Position(_, read) => reads.push(read.clone()),
-                Phase::Done => continue,
+            if let Some(read) = list.ask() {
+                reads.push(read);
+                self.asked.push(index);
             }
-            self.asked.push(index);
         }
         if !reads.is_empty() {
             return Step::Read(reads);
         }
         let lists = std::mem::take(&mut self.lists);
-        let head = self.layout.head;
         let memory = &mut self.layout.memory;
         Step::Done(
             self.queues
                 .iter()
                 .zip(lists)
-                .map(|(queue, list)| list.observe(queue, head, memory))
+                .map(|(queue, list)| observe(queue, list, memory))
                 .collect(),
         )
     }
 }
 
-impl List {
-    fn take(&mut self, reply: Reply, memory: &mut Memory, budget: &mut u64) {
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Length(mut watch) => {
-                self.len = reply.count();
-                match &self.len {
-                    Err(_) => Phase::Done,
-                    Ok(0) => {
-                        self.sight = Some(watch.conclude_empty(memory));
-                        Phase::Done
-                    }
-                    Ok(_) if memory.refused().is_some() => Phase::Done,
-                    Ok(len) => {
-                        // Redis does not tell how large elements are before one has been seen.
-                        let size = watch.last_head_size().unwrap_or(1024);
-                        let cost = 4 * u64::from(size);
-                        let markers = size <= MAX_MARKER && cost <= *budget;
-                        if markers {
-                            *budget -= cost;
-                        }
-                        let read = watch.ask(*len, markers, memory);
-                        Phase::Position(watch, read)
-                    }
-                }
-            }
-            Phase::Position(mut watch, _) => match watch.take(reply, memory) {
-                Next::Ask(read) => Phase::Position(watch, read),
-                Next::Torn => Phase::Done,
-                Next::Refused(refusal) => {
-                    memory.refuse(refusal);
-                    Phase::Done
-                }
-                Next::Seen(sight) => {
-                    self.len = Ok(sight.ready);
-                    self.sight = Some(*sight);
-                    Phase::Done
-                }
-            },
-            Phase::Done => Phase::Done,
-        };
-    }
-
-    fn observe(self, queue: &QueueRef, head: Side, memory: &mut Memory) -> Outcome {
-        let ready = match self.len {
-            Err(refusal) => return Outcome::Unreadable(refusal),
-            Ok(ready) => ready,
-        };
-        let mut observation = Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
-        observation.jobs.ready = Some(ready);
-        observation.head = match memory.refused() {
-            _ if ready == 0 => Head::Empty,
-            Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-            None => Head::Unknown(Reason::NoTimestamp),
-        };
-        observation.flow = self.sight.map(|mut sight| {
-            sight.arrivals.is_pushed = head == Side::Right;
-            let line = LineSample {
-                line: 0,
-                ready: sight.ready,
-                arrivals: sight.arrivals,
-                started: None,
-                head: LineHead::PLAIN,
-            };
-            let is_quiet = sight.ready == 0 && sight.arrivals.total == 0;
-            memory.put(&queue.raw, vec![sight.marks]);
-            FlowSample {
-                span: Span::default(),
-                lines: if is_quiet && head == Side::Left {
-                    Vec::new()
-                } else {
-                    vec![line]
-                },
-            }
-        });
-        Outcome::Observed(Box::new(observation))
-    }
+fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
+    let ready = match list.len {
+        Err(refusal) => return Outcome::Unreadable(refusal),
+        Ok(ready) => ready,
+    };
+    let mut observation = Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
+    observation.jobs.ready = Some(ready);
+    observation.head = match memory.refused() {
+        _ if ready == 0 => Head::Empty,
+        Some(_) => Head::Unknown(Reason::PositionsNotReadable),
+        None => Head::Unknown(Reason::NoTimestamp),
+    };
+    observation.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
+    Outcome::Observed(Box::new(observation))
 }

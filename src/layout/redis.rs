@@ -1,8 +1,8 @@
 //! What a layout on Redis is: which keys tell of its queues, and a conversation of reads and
 //! replies that ends in observations.
 
-pub use super::marker::SavedMarks;
-use crate::model::{ErrorKind, Observation, Timestamp, Window};
+pub use super::marker::{Memory, SavedMarks};
+use crate::model::{ErrorKind, Observation, SystemTotals, Timestamp, Window};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -29,8 +29,36 @@ pub enum Read {
     /// [`Read::MAX_ELEMENTS`].
     Smembers(Bytes),
     Zcard(Bytes),
-    /// Members with scores in `[min, +inf)`.
-    ZcountFrom(Bytes, f64),
+    /// All fields and values; only of a hash that `Hlen` has just shown to have at most
+    /// [`Read::MAX_ELEMENTS`].
+    Hgetall(Bytes),
+    /// The first bytes of a string, at most [`Read::MAX_TEXT`]; empty where there is none.
+    Getrange(Bytes, u32),
+    /// How many milliseconds are left to a key: −1 for ever, −2 no such key.
+    Pttl(Bytes),
+    Zscore(Bytes, Bytes),
+    /// Members with scores in `[min, max]`; both may be infinite.
+    Zcount(Bytes, f64, f64),
+    /// The first members, at most [`Read::MAX_ELEMENTS`], with scores in `[min, max]`, and their
+    /// scores, lowest first.
+    ZrangeByScore {
+        key: Bytes,
+        min: f64,
+        max: f64,
+        limit: u32,
+    },
+    Xlen(Bytes),
+    /// `XINFO STREAM`: it brings the first and the last entry too.
+    XinfoStream(Bytes),
+    XinfoGroups(Bytes),
+    /// `XPENDING key group`: count, first and last id, consumers.
+    Xpending(Bytes, Bytes),
+    /// The entry of a group that has been pending longest.
+    XpendingOldest(Bytes, Bytes),
+    /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
+    XrangeAfter(Bytes, Bytes, u32),
+    /// The last entry.
+    XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
     Zrange(Bytes, u32, u32),
     Exists(Bytes),
@@ -60,6 +88,9 @@ impl Read {
     /// How many elements one `Lrange` or `Zrange` may ask for.
     pub const MAX_ELEMENTS: u32 = 1024;
 
+    /// How many bytes one `Getrange` may ask for.
+    pub const MAX_TEXT: u32 = 64 * 1024;
+
     /// How many elements one `Lpos` may look at: half a millisecond of the server's time.
     pub const MAX_SCAN: u32 = 2112;
 
@@ -77,7 +108,19 @@ impl Read {
             | Self::Scard(key)
             | Self::Smembers(key)
             | Self::Zcard(key)
-            | Self::ZcountFrom(key, _)
+            | Self::Hgetall(key)
+            | Self::Getrange(key, _)
+            | Self::Pttl(key)
+            | Self::Zscore(key, _)
+            | Self::Zcount(key, ..)
+            | Self::ZrangeByScore { key, .. }
+            | Self::Xlen(key)
+            | Self::XinfoStream(key)
+            | Self::XinfoGroups(key)
+            | Self::Xpending(key, _)
+            | Self::XpendingOldest(key, _)
+            | Self::XrangeAfter(key, ..)
+            | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
             | Self::Exists(key)
             | Self::Type(key)
@@ -199,20 +242,25 @@ pub enum Registry {
     Set(Bytes),
     /// Keys to be found by a slow scan of all keys; [`Layout::key`] tells what a found key means.
     Scan(Bytes),
+    /// The same for keys of one type, whatever their names. From Redis 6.0 on.
+    ScanType(&'static str),
     /// A queue that exists because the configuration says so.
     Named(Bytes),
 }
 
 /// What a scanned key means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum KeyMeaning {
     /// A set whose members name queues.
     Set,
-    /// The key is a queue of this name, if its type is this one.
+    /// The key is a queue of this name, if its type is one of these.
     Queue {
         name: Vec<u8>,
-        of_type: &'static str,
+        of_type: &'static [&'static str],
     },
+    /// What it is, [`Layout::identify`] tells from the replies to these. Where it is nothing, they
+    /// are not asked again on this connection.
+    Ask(Vec<Read>),
     Nothing,
 }
 
@@ -227,9 +275,21 @@ pub trait Layout: Send + Sync {
         KeyMeaning::Nothing
     }
 
+    /// The queues of which a key tells, by what was asked about it.
+    fn identify(&mut self, _key: &[u8], _replies: Vec<Reply>) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// The queue that a member of a registry set names.
     fn member(&mut self, _set: &[u8], _member: &[u8]) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Begins the next poll of all queues.
+    fn begin(&mut self) {
+        if let Some(lists) = self.lists() {
+            lists.begin();
+        }
     }
 
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
@@ -243,18 +303,37 @@ pub trait Layout: Send + Sync {
         Vec::new()
     }
 
-    /// What the next process needs to know to go on where this one ends; none if nothing.
-    fn memory(&self) -> Option<SavedMarks> {
+    /// What is known of all queues together and not of each; told after the probes of a poll.
+    fn totals(&self) -> Option<SystemTotals> {
         None
+    }
+
+    /// What is remembered of the queues' lists, for a layout that watches any. What follows from it
+    /// is the same for all of them.
+    fn lists(&mut self) -> Option<&mut Memory> {
+        None
+    }
+
+    /// What the next process needs to know to go on where this one ends; none if nothing.
+    fn memory(&mut self) -> Option<SavedMarks> {
+        self.lists().map(|lists| lists.save())
     }
 
     /// Takes up what an earlier process has left. The server is certainly the one it was, or it may
     /// be another.
-    fn resume(&mut self, _saved: SavedMarks, _is_same_server: bool) {}
+    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
+        if let Some(lists) = self.lists() {
+            lists.resume(saved, is_same_server);
+        }
+    }
 
     /// The server may be another, or not have kept all it had: what was seen earlier must be found
     /// again before it counts.
-    fn distrust(&mut self) {}
+    fn distrust(&mut self) {
+        if let Some(lists) = self.lists() {
+            lists.distrust();
+        }
+    }
 
     /// Starts a conversation about some queues.
     fn probe<'a>(

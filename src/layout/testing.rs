@@ -23,6 +23,23 @@ pub(crate) fn redis() -> config::Redis {
         tls: None,
         celery: config::Celery::default(),
         rq: config::Rq::default(),
+        dramatiq: config::Dramatiq {
+            namespace: "dramatiq".to_owned(),
+        },
+        huey: config::Huey::default(),
+        arq: config::Arq {
+            queues: vec!["arq:queue".to_owned()],
+        },
+        taskiq: config::Taskiq {
+            queues: vec!["taskiq".to_owned()],
+        },
+        sidekiq: config::Sidekiq::default(),
+        bullmq: config::Bullmq {
+            prefix: "bull".to_owned(),
+        },
+        resque: config::Resque {
+            namespace: "resque".to_owned(),
+        },
         list: config::List::default(),
     }
 }
@@ -33,7 +50,7 @@ pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
-    Text,
+    Text(Vec<u8>),
     /// Only the elements near the ends may be known; `len` counts them all.
     List {
         len: usize,
@@ -110,21 +127,42 @@ impl Keyspace {
                 Reply::Array(set.iter().map(|member| bytes(Some(member))).collect())
             }
             (Read::Zcard(_), Some(Stored::Zset(zset))) => Reply::Int(zset.len() as i64),
-            (Read::ZcountFrom(_, min), Some(Stored::Zset(zset))) => {
-                Reply::Int(zset.iter().filter(|(_, score)| score >= min).count() as i64)
+            (Read::Zcount(_, min, max), Some(Stored::Zset(zset))) => {
+                let within = |(_, score): &&(Vec<u8>, f64)| score >= min && score <= max;
+                Reply::Int(zset.iter().filter(within).count() as i64)
             }
+            (Read::Zscore(_, member), Some(Stored::Zset(zset))) => zset
+                .iter()
+                .find(|(known, _)| known == &**member)
+                .map_or(Reply::Nil, |(_, score)| {
+                    Reply::Bytes(score.to_string().into_bytes())
+                }),
+            (
+                Read::ZrangeByScore {
+                    min, max, limit, ..
+                },
+                Some(Stored::Zset(zset)),
+            ) => scored(
+                zset.iter()
+                    .filter(|(_, score)| score >= min && score <= max)
+                    .take(*limit as usize),
+            ),
+            (Read::Hgetall(_), Some(Stored::Hash(hash))) => Reply::Array(
+                hash.iter()
+                    .flat_map(|(field, value)| [bytes(Some(field)), bytes(Some(value))])
+                    .collect(),
+            ),
+            (Read::Getrange(_, max), Some(Stored::Text(text))) => {
+                Reply::Bytes(text.iter().copied().take(*max as usize).collect())
+            }
+            (Read::Getrange(..), None) => Reply::Bytes(Vec::new()),
+            (Read::Pttl(_), stored) => Reply::Int(if stored.is_some() { -1 } else { -2 }),
             (Read::Zrange(_, from, to), Some(Stored::Zset(zset))) => {
                 let range = zset
                     .iter()
                     .skip(*from as usize)
                     .take((to - from + 1) as usize);
-                let pair = |(member, score): &(Vec<u8>, f64)| {
-                    [
-                        bytes(Some(member)),
-                        Reply::Bytes(score.to_string().into_bytes()),
-                    ]
-                };
-                Reply::Array(range.flat_map(pair).collect())
+                scored(range)
             }
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
@@ -150,10 +188,15 @@ impl Keyspace {
                 Reply::Array(found.collect())
             }
             (Read::Lpos { .. }, None) => Reply::Array(Vec::new()),
-            (Read::Lindex(..) | Read::Hget(..), None) => Reply::Nil,
-            (Read::Lrange(..) | Read::Smembers(_) | Read::Zrange(..), None) => {
-                Reply::Array(Vec::new())
-            }
+            (Read::Lindex(..) | Read::Hget(..) | Read::Zscore(..), None) => Reply::Nil,
+            (
+                Read::Lrange(..)
+                | Read::Smembers(_)
+                | Read::Zrange(..)
+                | Read::ZrangeByScore { .. }
+                | Read::Hgetall(_),
+                None,
+            ) => Reply::Array(Vec::new()),
             (_, None) => Reply::Int(0),
             (_, Some(_)) => Reply::Refused(Refusal {
                 kind: RefusalKind::WrongType,
@@ -169,6 +212,7 @@ impl Keyspace {
     /// Finds the layout's queues and polls them, as the Redis source does.
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
+        layout.begin();
         let mut replies = Vec::new();
         for round in 0.. {
             assert!(round < 16, "the overview does not end");
@@ -216,19 +260,16 @@ impl Keyspace {
                 Registry::Named(name) => names.push(name.to_vec()),
                 Registry::Set(key) => names.extend(self.members(layout, &key)),
                 Registry::Scan(pattern) => {
-                    for key in self.0.keys().filter(|key| glob::matches(&pattern, key)) {
-                        match layout.key(key) {
-                            KeyMeaning::Nothing => {}
-                            KeyMeaning::Set => names.extend(self.members(layout, key)),
-                            KeyMeaning::Queue { name, of_type } => {
-                                if self
-                                    .0
-                                    .get(key)
-                                    .is_some_and(|stored| stored.kind() == of_type)
-                                {
-                                    names.push(name);
-                                }
-                            }
+                    for (key, stored) in &self.0 {
+                        if glob::matches(&pattern, key) {
+                            names.extend(self.meant(layout, key, stored));
+                        }
+                    }
+                }
+                Registry::ScanType(of_type) => {
+                    for (key, stored) in &self.0 {
+                        if stored.kind() == of_type {
+                            names.extend(self.meant(layout, key, stored));
                         }
                     }
                 }
@@ -245,6 +286,19 @@ impl Keyspace {
             .collect()
     }
 
+    /// The queues of which a found key tells.
+    fn meant(&self, layout: &mut dyn Layout, key: &[u8], stored: &Stored) -> Vec<Vec<u8>> {
+        match layout.key(key) {
+            KeyMeaning::Nothing => Vec::new(),
+            KeyMeaning::Set => self.members(layout, key),
+            KeyMeaning::Ask(reads) => layout.identify(key, self.answers(&reads)),
+            KeyMeaning::Queue { name, of_type } => {
+                let is_one = of_type.contains(&stored.kind());
+                is_one.then_some(name).into_iter().collect()
+            }
+        }
+    }
+
     fn members(&self, layout: &mut dyn Layout, key: &[u8]) -> Vec<Vec<u8>> {
         match self.0.get(key) {
             Some(Stored::Set(members)) => members
@@ -259,7 +313,7 @@ impl Keyspace {
 impl Stored {
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Text => "string",
+            Self::Text(_) => "string",
             Self::List { .. } => "list",
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
@@ -287,6 +341,17 @@ impl Stored {
             .and_then(|place| tail.get(place));
         bytes(head.get(place).or(from_tail).or(tail.last()))
     }
+}
+
+/// Members and scores as `WITHSCORES` interleaves them.
+fn scored<'a>(entries: impl Iterator<Item = &'a (Vec<u8>, f64)>) -> Reply {
+    let pair = |(member, score): &(Vec<u8>, f64)| {
+        [
+            bytes(Some(member)),
+            Reply::Bytes(score.to_string().into_bytes()),
+        ]
+    };
+    Reply::Array(entries.flat_map(pair).collect())
 }
 
 fn bytes(value: Option<&Vec<u8>>) -> Reply {
@@ -339,8 +404,7 @@ fn stored(value: &Value) -> Stored {
                 })
                 .collect(),
         ),
-        "string" => Stored::Text,
-        _ => Stored::Text,
+        _ => Stored::Text(raw(&value["value"])),
     }
 }
 

@@ -28,6 +28,7 @@ impl MetricType {
 }
 
 const QUEUE: &[&str] = &["broker", "system", "queue"];
+const SYSTEM: &[&str] = &["broker", "system"];
 const BROKER: &[&str] = &["broker"];
 
 /// Declares the metrics as constants and lists them all in [`CATALOG`].
@@ -66,6 +67,12 @@ catalog! {
         "Where the latency comes from: message, broker, flow or none.";
     QUEUE_WAIT = Histogram "tailback_queue_wait_seconds" QUEUE,
         "Waits of jobs that started: from when they could be taken until a worker took them.";
+    QUEUE_SAMPLED_WAIT = Histogram "tailback_queue_sampled_wait_seconds" QUEUE,
+        "Waits of some of the jobs that started, where only some are visible: its count is no throughput.";
+    QUEUE_RUN = Histogram "tailback_queue_run_seconds" QUEUE,
+        "Run times of jobs that ended, where the job system records them.";
+    QUEUE_GAPS = Counter "tailback_queue_gaps_total" QUEUE,
+        "Polls before which records of jobs were lost unread: waits, run times and counters lack those jobs.";
     QUEUE_LATE_STARTS = Counter "tailback_queue_late_starts_total" QUEUE,
         "Jobs that started later than the queue's objective allows; absent without an objective.";
     QUEUE_OBJECTIVE = Gauge "tailback_queue_wait_objective_seconds" QUEUE,
@@ -81,14 +88,28 @@ catalog! {
     QUEUE_REDELIVERED = Counter "tailback_queue_redelivered_total" QUEUE,
         "Jobs that came back after a worker had them: handed out again, or seen to return to the queue.";
     QUEUE_DRAIN = Gauge "tailback_queue_drain_seconds" QUEUE,
-        "Time until the ready jobs are started at the present rate; absent when no rate is known.";
+        "Time until the ready jobs are taken at the present rate; absent when no rate is known.";
     QUEUE_EXPECTED_WAIT = Gauge "tailback_queue_expected_wait_seconds" QUEUE,
-        "Forecast of the wait of a job enqueued now; absent when no rate is known.";
+        "Forecast of the wait of a job enqueued now, also behind those that workers have prefetched; absent when no rate is known.";
     QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,
         "Consumers or workers attached to the queue.";
     QUEUE_BUSY_WORKERS = Gauge "tailback_queue_busy_workers" QUEUE,
         "Workers executing a job of the queue.";
     QUEUE_PAUSED = Gauge "tailback_queue_paused" QUEUE, "1 if the job system has paused the queue.";
+    SYSTEM_JOBS = Gauge "tailback_system_jobs" &["broker", "system", "state"],
+        "Jobs by state in all queues of a job system that does not tell them apart by queue.";
+    SYSTEM_NEXT_DUE = Gauge "tailback_system_next_due_timestamp_seconds" SYSTEM,
+        "When the earliest scheduled or retrying job of any queue is due; in the past, the scheduler has stopped.";
+    SYSTEM_SLOTS = Gauge "tailback_system_slots" SYSTEM,
+        "Jobs that the job system's live workers can run at once.";
+    SYSTEM_BUSY_WORKERS = Gauge "tailback_system_busy_workers" SYSTEM,
+        "Workers executing a job of any queue.";
+    SYSTEM_STARTED = Counter "tailback_system_started_total" SYSTEM,
+        "Jobs started in all queues together.";
+    SYSTEM_FINISHED = Counter "tailback_system_finished_total" SYSTEM,
+        "Jobs done in all queues together.";
+    SYSTEM_FAILURES = Counter "tailback_system_failures_total" SYSTEM,
+        "Failed attempts in all queues together.";
     BROKER_UP = Gauge "tailback_broker_up" BROKER,
         "1 if the last poll succeeded and is fresh; at 0 the broker's queues are absent once stale.";
     BROKER_INFO = Gauge "tailback_broker_info" &["broker", "kind", "version"],

@@ -5,7 +5,8 @@ use super::encode::{Encoder, Format, Value, label};
 use super::own::OwnMetrics;
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, DropReason, JobState, Latency, QueueSnapshot, Snapshot, Timestamp,
+    BrokerSnapshot, DropReason, JobState, Latency, QueueSnapshot, Snapshot, SystemTotals,
+    Timestamp, Waits,
 };
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub fn render(
         .collect();
     let mut encoder = Encoder::new(format, sink);
     write_queues(&mut encoder, &queues);
+    write_systems(&mut encoder, snapshot, now);
     write_brokers(&mut encoder, snapshot, now);
     own.write(&mut encoder);
     encoder.finish();
@@ -92,7 +94,16 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
         let source = Some(("source", queue.source.as_str()));
         encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
     }
-    write_waits(encoder, queues);
+    histogram(encoder, queues, &QUEUE_WAIT, QueueSnapshot::waits);
+    histogram(encoder, queues, &QUEUE_SAMPLED_WAIT, |queue| {
+        queue.measured.as_ref()?.sampled_waits.as_ref()
+    });
+    histogram(encoder, queues, &QUEUE_RUN, |queue| {
+        queue.measured.as_ref()?.runs.as_ref()
+    });
+    each(encoder, queues, &QUEUE_GAPS, |queue| {
+        Some(Value::Int(queue.measured.as_ref()?.gaps))
+    });
     let count = |count: Option<u64>| count.map(Value::Int);
     each(encoder, queues, &QUEUE_LATE_STARTS, |queue| {
         count(queue.late_starts)
@@ -122,13 +133,13 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_REDELIVERED, |queue| {
         count(queue.counters.redelivered)
     });
-    for def in [&QUEUE_DRAIN, &QUEUE_EXPECTED_WAIT] {
-        // What is enqueued now starts after all that is ready.
-        each(encoder, queues, def, |queue| {
-            let drain = queue.flow.as_ref()?.drain?;
-            Some(Value::Float(drain.as_secs_f64()))
-        });
-    }
+    each(encoder, queues, &QUEUE_DRAIN, |queue| {
+        let drain = queue.flow.as_ref()?.drain?;
+        Some(Value::Float(drain.as_secs_f64()))
+    });
+    each(encoder, queues, &QUEUE_EXPECTED_WAIT, |queue| {
+        Some(Value::Float(queue.expected_wait()?.as_secs_f64()))
+    });
     each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
         count(queue.consumers)
     });
@@ -140,13 +151,18 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     });
 }
 
-/// The histogram of waits, of those queues that have started jobs.
-fn write_waits(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
-    encoder.family(&QUEUE_WAIT);
-    let name = QUEUE_WAIT.name;
+/// A histogram of those queues that have something in it.
+fn histogram(
+    encoder: &mut Encoder<'_>,
+    queues: &Queues<'_>,
+    def: &MetricDef,
+    times: impl Fn(&QueueSnapshot) -> Option<&Waits>,
+) {
+    encoder.family(def);
+    let name = def.name;
     let [bucket, sum, count] = ["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}"));
     for (labels, queue) in queues {
-        let Some(waits) = queue.flow.as_ref().and_then(|flow| flow.waits.as_ref()) else {
+        let Some(waits) = times(queue) else {
             continue;
         };
         for (bound, within) in waits.buckets() {
@@ -189,6 +205,54 @@ fn latency(
 
 fn time(at: Timestamp) -> Value {
     Value::Float(at.as_secs_f64())
+}
+
+/// What job systems tell of all their queues together.
+fn write_systems(encoder: &mut Encoder<'_>, snapshot: &Snapshot, now: Now) {
+    let systems: Vec<(String, &SystemTotals)> = snapshot
+        .brokers
+        .values()
+        .filter(|broker| broker.is_fresh(now))
+        .flat_map(|broker| {
+            broker.systems.iter().map(|totals| {
+                let mut labels = String::new();
+                label(&mut labels, "broker", &broker.name);
+                label(&mut labels, "system", totals.system.as_str());
+                (labels, totals)
+            })
+        })
+        .collect();
+    encoder.family(&SYSTEM_JOBS);
+    for (labels, totals) in &systems {
+        for state in JobState::ALL {
+            if let Some(jobs) = totals.jobs.get(state) {
+                let state = Some(("state", state.as_str()));
+                encoder.sample(SYSTEM_JOBS.name, labels, state, Value::Int(jobs));
+            }
+        }
+    }
+    let mut family = |def: &MetricDef, value: &dyn Fn(&SystemTotals) -> Option<Value>| {
+        encoder.family(def);
+        for (labels, totals) in &systems {
+            if let Some(value) = value(totals) {
+                encoder.sample(def.name, labels, None, value);
+            }
+        }
+    };
+    family(&SYSTEM_NEXT_DUE, &|totals| totals.next_due.map(time));
+    family(&SYSTEM_SLOTS, &|totals| totals.slots.map(Value::Int));
+    family(&SYSTEM_BUSY_WORKERS, &|totals| {
+        totals.busy_workers.map(Value::Int)
+    });
+    family(&SYSTEM_STARTED, &|totals| {
+        totals.counters.started.map(Value::Int)
+    });
+    family(&SYSTEM_FINISHED, &|totals| {
+        totals.counters.finished.map(Value::Int)
+    });
+    family(&SYSTEM_FAILURES, &|totals| {
+        totals.counters.failures.map(Value::Int)
+    });
 }
 
 fn write_brokers(encoder: &mut Encoder<'_>, snapshot: &Snapshot, now: Now) {

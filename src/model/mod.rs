@@ -5,6 +5,7 @@ mod counter;
 mod fault;
 pub mod flow;
 mod latency;
+mod measured;
 mod objective;
 mod observation;
 mod saved;
@@ -16,8 +17,11 @@ pub use counter::MonotoneCounter;
 pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use latency::{Age, Latency, LatencySource, Reason};
+pub use measured::MeasuredView;
 pub use objective::{Objective, Objectives};
-pub use observation::{Counters, Head, JobState, Jobs, Observation, System, Window};
+pub use observation::{
+    Counters, Head, JobState, Jobs, Measured, Observation, System, SystemTotals, Window,
+};
 pub use saved::SavedFlows;
 pub use snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, Snapshot};
 pub use state::{BrokerState, PollFailure, PollSuccess, Report};

@@ -12,17 +12,49 @@ use std::time::Duration;
 pub enum System {
     Celery,
     Rq,
+    Dramatiq,
+    Huey,
+    Arq,
+    Taskiq,
+    Sidekiq,
+    Bullmq,
+    Resque,
+    Asynq,
+    Stream,
     List,
     RabbitMq,
 }
 
 impl System {
-    pub const ALL: [Self; 4] = [Self::Celery, Self::Rq, Self::List, Self::RabbitMq];
+    pub const ALL: [Self; 13] = [
+        Self::Celery,
+        Self::Rq,
+        Self::Dramatiq,
+        Self::Huey,
+        Self::Arq,
+        Self::Taskiq,
+        Self::Sidekiq,
+        Self::Bullmq,
+        Self::Resque,
+        Self::Asynq,
+        Self::Stream,
+        Self::List,
+        Self::RabbitMq,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Celery => "celery",
             Self::Rq => "rq",
+            Self::Dramatiq => "dramatiq",
+            Self::Huey => "huey",
+            Self::Arq => "arq",
+            Self::Taskiq => "taskiq",
+            Self::Sidekiq => "sidekiq",
+            Self::Bullmq => "bullmq",
+            Self::Resque => "resque",
+            Self::Asynq => "asynq",
+            Self::Stream => "stream",
             Self::List => "list",
             Self::RabbitMq => "rabbitmq",
         }
@@ -49,6 +81,9 @@ pub struct Observation {
     pub oldest_in_progress: Option<Timestamp>,
     /// When the earliest scheduled or retrying job is due.
     pub next_due: Option<Timestamp>,
+    /// Jobs that have been delivered and hold up those that come after: workers have taken them in
+    /// advance. With late acknowledgement those that run are among them.
+    pub prefetched: Option<u64>,
     /// Consumers or workers attached to the queue.
     pub consumers: Option<u64>,
     /// Workers executing a job of the queue.
@@ -60,6 +95,8 @@ pub struct Observation {
     pub flow: Option<FlowSample>,
     /// What a front end that reads statistics knows beside its latest sample.
     pub statistics: FlowStatistics,
+    /// Times of single jobs that the job system records; `None` where it records none.
+    pub measured: Option<Measured>,
 }
 
 impl Observation {
@@ -76,14 +113,43 @@ impl Observation {
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,
             next_due: None,
+            prefetched: None,
             consumers: None,
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
             flow: None,
             statistics: FlowStatistics::default(),
+            measured: None,
         }
     }
+}
+
+/// Times of single jobs as the job system records them: those seen since the observation before, each
+/// job once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Waits of jobs that started.
+    pub waits: Vec<Duration>,
+    /// Run times of jobs that ended.
+    pub runs: Vec<Duration>,
+    /// Only some of the jobs that start are seen, so that `waits` cannot be counted up.
+    pub is_sample: bool,
+    /// Records were lost before they could be read: jobs are missing here and in the counters.
+    pub has_gap: bool,
+}
+
+/// What a job system tells of all its queues together and not of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemTotals {
+    pub system: System,
+    pub jobs: Jobs,
+    /// When the earliest scheduled or retrying job of any queue is due.
+    pub next_due: Option<Timestamp>,
+    /// Slots of all live workers: jobs that they can run at once.
+    pub slots: Option<u64>,
+    pub busy_workers: Option<u64>,
+    pub counters: Counters,
 }
 
 /// The span in which a read happened.

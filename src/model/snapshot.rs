@@ -1,9 +1,10 @@
 //! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
 //! together.
 
-use super::flow::FlowView;
+use super::flow::{FlowView, Waits};
 use super::latency::LatencySource;
-use super::observation::{Counters, Jobs};
+use super::measured::MeasuredView;
+use super::observation::{Counters, Jobs, SystemTotals};
 use super::{DropReason, ErrorKind, Latency, Objective, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub struct BrokerSnapshot {
     pub stale_after: Duration,
     pub cost: Cost,
     pub dropped: BTreeMap<DropReason, u64>,
+    /// What job systems tell of all their queues together.
+    pub systems: Arc<[SystemTotals]>,
     /// Sorted by system, then name; each pair once.
     pub queues: Arc<[QueueSnapshot]>,
 }
@@ -123,6 +126,8 @@ pub struct QueueSnapshot {
     pub source: LatencySource,
     pub oldest_in_progress: Option<Timestamp>,
     pub next_due: Option<Timestamp>,
+    /// Delivered to workers, but with early acknowledgement not yet started.
+    pub prefetched: Option<u64>,
     pub consumers: Option<u64>,
     pub busy_workers: Option<u64>,
     pub paused: Option<bool>,
@@ -135,4 +140,30 @@ pub struct QueueSnapshot {
     pub late_starts: Option<u64>,
     /// Waits and forecasts; absent where the flow of the queue is not observed.
     pub flow: Option<Arc<FlowView>>,
+    /// Recorded times of single jobs; absent where the job system records none.
+    pub measured: Option<Arc<MeasuredView>>,
+}
+
+impl QueueSnapshot {
+    /// Forecast for a job that is enqueued now: it starts when all that is ready has been delivered,
+    /// and all that workers have taken in advance has been started.
+    pub fn expected_wait(&self) -> Option<Duration> {
+        let flow = self.flow.as_ref()?;
+        let drain = flow.drain?;
+        match self.prefetched {
+            None | Some(0) => Some(drain),
+            Some(held) => {
+                let secs = held as f64 / flow.departures_per_second;
+                drain.checked_add(Duration::try_from_secs_f64(secs).ok()?)
+            }
+        }
+    }
+
+    /// The histogram of waits: of recorded times where all jobs have them, else inferred.
+    pub fn waits(&self) -> Option<&Waits> {
+        match &self.measured {
+            Some(measured) if measured.waits.is_some() => measured.waits.as_ref(),
+            _ => self.flow.as_ref()?.waits.as_ref(),
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! The fold of polls into snapshots, one per broker. Owned by the store task.
 
+mod queue;
+
 use super::counter::MonotoneCounter;
-use super::flow::{
-    Claim, Counts, DEFAULT_BUCKETS, FlowBasis, FlowMemory, FlowView, Ledger, Settings, Shift,
-};
-use super::latency::{Latency, LatencySource};
-use super::objective::{Objective, Objectives};
+use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally};
+use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
-use super::{DropReason, ErrorKind, Observation, System, Timestamp};
+use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
+use queue::QueueMemory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Report {
 pub struct PollSuccess {
     pub version: Option<Arc<str>>,
     pub observations: Vec<Observation>,
+    /// What job systems tell of all their queues together.
+    pub systems: Vec<SystemTotals>,
     /// Queues that were not due: their last observations stand, and are as old as they are.
     pub kept: Vec<(System, Arc<str>)>,
     /// How often those are read.
@@ -37,8 +39,8 @@ pub struct PollSuccess {
     /// The budget asks for so much time between polls.
     pub needed_interval: Duration,
     pub dropped: BTreeMap<DropReason, u64>,
-    /// Pushes to all lists of the broker so far, where it tells.
-    pub pushes: Option<u64>,
+    /// What the broker counts of all its lists together, where it tells.
+    pub tally: Tally,
     /// Faults of single queues; the poll as a whole is good.
     pub faults: Vec<PollFailure>,
 }
@@ -60,24 +62,11 @@ pub struct BrokerState {
     objectives: Option<Arc<dyn Objectives>>,
     ledger: Ledger,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
+    systems: HashMap<System, [MonotoneCounter; 6]>,
     /// What an earlier process has left of queues that have not been seen yet.
     resumed: Option<Resumed>,
     /// The end of the last poll of a flow, on our clock and the broker's.
     clock: Option<(f64, Timestamp)>,
-}
-
-/// What outlives a poll of one queue.
-#[derive(Debug, Default)]
-struct QueueMemory {
-    counters: [MonotoneCounter; 6],
-    source: Option<LatencySource>,
-    /// Whoever is watched has counted itself.
-    is_counted: bool,
-    objective: Option<Objective>,
-    /// The poll that last named it, and the one that last read it.
-    seen: u64,
-    read: u64,
-    flow: FlowMemory,
 }
 
 impl BrokerState {
@@ -101,6 +90,7 @@ impl BrokerState {
                 stale_after,
                 cost: Cost::default(),
                 dropped: BTreeMap::new(),
+                systems: Arc::default(),
                 queues: Arc::default(),
             },
             stale_after,
@@ -108,6 +98,7 @@ impl BrokerState {
             objectives: None,
             ledger: Ledger::default(),
             queues: HashMap::new(),
+            systems: HashMap::new(),
             resumed: None,
             clock: None,
         }
@@ -175,7 +166,7 @@ impl BrokerState {
         let polls = self.snapshot.polls;
         let mut observations = success.observations;
         self.take_up(&observations);
-        let counts = self.settle(success.pushes, &mut observations);
+        let counts = self.settle(success.tally, &mut observations);
         let settings = Settings {
             buckets: &self.wait_buckets,
             counts,
@@ -214,7 +205,20 @@ impl BrokerState {
         // A queue that was not observed is gone: its counters start again if it comes back.
         self.queues.retain(|_, memory| memory.seen == polls);
         self.snapshot.dropped = dropped;
+        self.snapshot.systems = self.total_up(success.systems);
         self.snapshot.queues = queues.into();
+    }
+
+    /// Counters of whole job systems, never falling.
+    fn total_up(&mut self, mut systems: Vec<SystemTotals>) -> Arc<[SystemTotals]> {
+        systems.sort_by_key(|totals| totals.system);
+        for totals in &mut systems {
+            let counters = self.systems.entry(totals.system).or_default();
+            totals.counters = totals
+                .counters
+                .zip_with(counters, |raw, counter| raw.map(|raw| counter.observe(raw)));
+        }
+        systems.into()
     }
 
     /// Goes on with the flow of queues that an earlier process has watched.
@@ -231,8 +235,9 @@ impl BrokerState {
                 && !self.queues.contains_key(&key)
             {
                 let objectives = self.objectives.as_deref();
-                let memory = QueueMemory::new(objectives, &self.snapshot.name, key.0, &key.1);
-                self.queues.insert(key, QueueMemory { flow, ..memory });
+                let mut memory = QueueMemory::new(objectives, &self.snapshot.name, key.0, &key.1);
+                memory.flow = flow;
+                self.queues.insert(key, memory);
             }
         }
         if self.resumed.as_ref().is_some_and(Resumed::is_empty) {
@@ -240,33 +245,26 @@ impl BrokerState {
         }
     }
 
-    /// Shares out the arrivals that no poll has seen.
-    fn settle(&mut self, pushes: Option<u64>, observations: &mut [Observation]) -> Counts {
+    /// Tells each line its part of what the broker has counted.
+    fn settle(&mut self, tally: Tally, observations: &mut [Observation]) -> Counts {
         let quiet = FlowMemory::default();
         let claims: Vec<Claim> = observations
             .iter()
-            .filter_map(|seen| Some((seen, seen.flow.as_ref()?)))
-            .flat_map(|(seen, sample)| {
+            .enumerate()
+            .filter_map(|(index, seen)| Some((index, seen, seen.flow.as_ref()?)))
+            .flat_map(|(index, seen, sample)| {
                 let key = (seen.system, Arc::clone(&seen.queue));
                 let memory = self.queues.get(&key).map_or(&quiet, |memory| &memory.flow);
-                memory.claims(sample)
+                memory.claims(index, sample)
             })
             .collect();
-        let Some((shares, counts)) = self.ledger.settle(pushes, &claims) else {
-            // What nobody could miss needs no count of pushes to be exact.
-            return match claims.iter().any(|claim| claim.may_have_more) {
-                true => Counts::LowerBound,
-                false => Counts::Exact,
-            };
-        };
+        let settled = self.ledger.settle(tally, &claims);
         let lines = observations
             .iter_mut()
             .filter_map(|seen| seen.flow.as_mut())
             .flat_map(|sample| &mut sample.lines);
-        for (line, share) in lines.zip(shares) {
-            line.arrivals.unseen = share;
-        }
-        counts
+        settled.hand_out(lines);
+        settled.counts
     }
 
     /// Takes over what is known of queues that were not due.
@@ -303,92 +301,6 @@ impl BrokerState {
             message: failure.message.as_str().into(),
             at: at.wall,
         });
-    }
-}
-
-impl QueueMemory {
-    fn new(objectives: Option<&dyn Objectives>, broker: &str, system: System, queue: &str) -> Self {
-        Self {
-            objective: objectives.and_then(|all| all.of(broker, system, queue)),
-            ..Self::default()
-        }
-    }
-
-    fn fold(
-        &mut self,
-        mut observation: Observation,
-        (observed, interval): (Now, Duration),
-        settings: &Settings<'_>,
-    ) -> QueueSnapshot {
-        let settings = &Settings {
-            objective: self.objective.map(|objective| objective.wait),
-            ..*settings
-        };
-        let latency = match &observation.flow {
-            None => Latency::from_head(observation.head, observation.window),
-            Some(sample) => observation.statistics.fold(
-                &mut self.flow,
-                sample,
-                observation.window,
-                observation.jobs.ready,
-                settings,
-            ),
-        };
-        let flow = self.flow.view().map(|flow| match observation.flow {
-            Some(_) => flow,
-            // The totals stand; what was true at the last sight may no longer be.
-            None => Arc::new(FlowView {
-                drain: None,
-                basis: FlowBasis::Unknown,
-                ..FlowView::clone(&flow)
-            }),
-        });
-        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
-            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
-            None => latency,
-        };
-        // Two ways of counting are never mixed: going from one to the other would be a jump.
-        self.is_counted |= observation.counters.enqueued.is_some();
-        if let Some(flow) = flow.as_ref().filter(|_| !self.is_counted) {
-            let counters = &mut observation.counters;
-            counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
-            counters.started = counters.started.or(Some(flow.totals.started));
-            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
-        }
-        match latency {
-            Latency::Known { source, .. } => self.source = Some(source),
-            // An empty queue says nothing of where its times come from.
-            Latency::Empty => {}
-            Latency::Unknown(_) => self.source = Some(LatencySource::None),
-        }
-        let counters = observation
-            .counters
-            .zip_with(&mut self.counters, |raw, counter| {
-                raw.map(|raw| counter.observe(raw))
-            });
-        QueueSnapshot {
-            system: observation.system,
-            queue: observation.queue,
-            observed,
-            interval: observation.interval.unwrap_or_default().max(interval),
-            jobs: observation.jobs,
-            jobs_unknown: observation.jobs_unknown,
-            priorities: observation.priorities,
-            latency,
-            source: self.source.unwrap_or(LatencySource::None),
-            oldest_in_progress: observation.oldest_in_progress,
-            next_due: observation.next_due,
-            consumers: observation.consumers,
-            busy_workers: observation.busy_workers,
-            paused: observation.paused,
-            counters,
-            objective: self.objective,
-            late_starts: self
-                .objective
-                .and(flow.as_ref())
-                .map(|flow| flow.totals.late),
-            flow,
-        }
     }
 }
 

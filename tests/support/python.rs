@@ -59,6 +59,11 @@ impl Celery {
         self.client(&["depth", queue])[queue].as_u64().unwrap()
     }
 
+    /// Removes all that wait in a queue, as Celery does it. How many there were.
+    pub fn purge(&self, queue: &str) -> u64 {
+        self.client(&["purge", queue])["purged"].as_u64().unwrap()
+    }
+
     /// Starts a worker and waits until it consumes. `options` are those of `celery worker`:
     /// `["-c", "2", "--prefetch-multiplier", "4"]`.
     pub fn worker(&self, queue: &str, options: &[&str], dir: &Path) -> Process {

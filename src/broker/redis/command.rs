@@ -44,10 +44,61 @@ fn command(read: &Read) -> (&'static str, Cmd) {
         Read::Scard(key) => ("scard", key_command("SCARD", key)),
         Read::Smembers(key) => ("smembers", key_command("SMEMBERS", key)),
         Read::Zcard(key) => ("zcard", key_command("ZCARD", key)),
-        Read::ZcountFrom(key, min) => (
+        Read::Hgetall(key) => ("hgetall", key_command("HGETALL", key)),
+        Read::Getrange(key, bytes) => {
+            let last = i64::from((*bytes).clamp(1, Read::MAX_TEXT)) - 1;
+            (
+                "getrange",
+                key_command("GETRANGE", key).arg(0).arg(last).take(),
+            )
+        }
+        Read::Pttl(key) => ("pttl", key_command("PTTL", key)),
+        Read::Zscore(key, member) => ("zscore", key_command("ZSCORE", key).arg(&**member).take()),
+        Read::Zcount(key, min, max) => (
             "zcount",
-            key_command("ZCOUNT", key).arg(*min).arg("+inf").take(),
+            key_command("ZCOUNT", key)
+                .arg(score(*min))
+                .arg(score(*max))
+                .take(),
         ),
+        Read::ZrangeByScore {
+            key,
+            min,
+            max,
+            limit,
+        } => {
+            let mut command = key_command("ZRANGEBYSCORE", key);
+            command.arg(score(*min)).arg(score(*max)).arg("WITHSCORES");
+            let limit = (*limit).min(Read::MAX_ELEMENTS);
+            (
+                "zrangebyscore",
+                command.arg("LIMIT").arg(0).arg(limit).take(),
+            )
+        }
+        Read::Xlen(key) => ("xlen", key_command("XLEN", key)),
+        Read::XinfoStream(key) => ("xinfo", xinfo("STREAM", key)),
+        Read::XinfoGroups(key) => ("xinfo", xinfo("GROUPS", key)),
+        Read::Xpending(key, group) => (
+            "xpending",
+            key_command("XPENDING", key).arg(&**group).take(),
+        ),
+        Read::XpendingOldest(key, group) => {
+            let mut command = key_command("XPENDING", key);
+            command.arg(&**group).arg("-").arg("+");
+            ("xpending", command.arg(1).take())
+        }
+        Read::XrangeAfter(key, id, count) => {
+            // An exclusive start is known from Redis 6.2 on; ids are followed by the next one.
+            let mut command = key_command("XRANGE", key);
+            command.arg(next_id(id)).arg("+").arg("COUNT");
+            let count = (*count).clamp(1, Read::MAX_ELEMENTS);
+            ("xrange", command.arg(count).take())
+        }
+        Read::XrevrangeLast(key) => {
+            let mut command = key_command("XREVRANGE", key);
+            command.arg("+").arg("-").arg("COUNT");
+            ("xrevrange", command.arg(1).take())
+        }
         Read::Zrange(key, from, to) => (
             "zrange",
             key_command("ZRANGE", key)
@@ -79,6 +130,34 @@ fn command(read: &Read) -> (&'static str, Cmd) {
         // One inside another is not a transaction of its own.
         Read::Atomic(key, _) => ("exists", key_command("EXISTS", key)),
     }
+}
+
+fn xinfo(what: &'static str, key: &[u8]) -> Cmd {
+    Cmd::new().arg("XINFO").arg(what).arg(key).take()
+}
+
+/// A score as Redis reads it.
+fn score(score: f64) -> String {
+    if score == f64::INFINITY {
+        "+inf".to_owned()
+    } else if score == f64::NEG_INFINITY {
+        "-inf".to_owned()
+    } else {
+        score.to_string()
+    }
+}
+
+/// The id that follows a stream's id; one that is no id as it is, which Redis then refuses.
+fn next_id(id: &[u8]) -> Vec<u8> {
+    let next = || {
+        let (ms, sequence) = std::str::from_utf8(id).ok()?.split_once('-')?;
+        let (ms, sequence): (u64, u64) = (ms.parse().ok()?, sequence.parse().ok()?);
+        Some(match sequence.checked_add(1) {
+            Some(sequence) => format!("{ms}-{sequence}"),
+            None => format!("{}-0", ms.checked_add(1)?),
+        })
+    };
+    next().map_or_else(|| id.to_vec(), String::into_bytes)
 }
 
 fn key_command(name: &'static str, key: &[u8]) -> Cmd {
@@ -146,7 +225,7 @@ pub(super) fn refusal(error: RedisError) -> Result<Refusal, RedisError> {
         Some("NOPERM") => RefusalKind::NotPermitted,
         Some("WRONGTYPE") => RefusalKind::WrongType,
         Some(OVERSIZE) => RefusalKind::TooLarge,
-        Some("ERR") => RefusalKind::Other,
+        Some("ERR" | "NOGROUP") => RefusalKind::Other,
         _ => return Err(error),
     };
     Ok(Refusal {

@@ -6,10 +6,11 @@ use super::catalogue::Catalogue;
 use super::session::Session;
 use crate::broker::BrokerError;
 use crate::clock;
-use crate::layout::redis::{Bytes, KeyMeaning, Read, Refusal, Registry, Reply};
+use crate::layout::redis::{Bytes, KeyMeaning, Read, Refusal, RefusalKind, Registry, Reply};
 use crate::layout::{glob, name};
 use crate::model::{PollFailure, System};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// Sets read in one slice.
@@ -27,6 +28,9 @@ const MIN_REST: Duration = Duration::from_millis(2);
 /// time however many keys there are.
 const PASS_REST: u32 = 50;
 
+/// Keys that came to nothing are remembered up to this number: 24 bytes each.
+const MAX_SETTLED: usize = 100_000;
+
 /// Registries that could not be read and are told one by one.
 const COMPLAINTS: usize = 5;
 
@@ -38,12 +42,15 @@ pub(super) struct Discovery {
     pub(super) complete: bool,
     /// What the last pass was refused: without it queues may be missing.
     pub(super) complaints: Vec<PollFailure>,
+    /// Keys, by layout, that were asked about and turned out to be nothing.
+    settled: HashSet<(usize, u64)>,
 }
 
 struct Pass {
     /// Sets still to read: the layout, the key, the cursor.
     sets: VecDeque<(usize, Bytes, u64)>,
-    walk: Option<Walk>,
+    /// The last one is walked.
+    walks: Vec<Walk>,
     spent: Duration,
     complaints: Vec<PollFailure>,
 }
@@ -55,7 +62,16 @@ struct Walk {
     /// Sent to the server where one pattern says it all; else every key comes and is told apart
     /// here, so that several systems cost one walk.
     pattern: Bytes,
+    /// The server leaves out keys of other types.
+    of_type: Option<&'static str>,
     wanted: Vec<(usize, Bytes)>,
+}
+
+/// A key that may tell of queues.
+struct Candidate {
+    layout: usize,
+    key: Bytes,
+    meaning: KeyMeaning,
 }
 
 // === impl Discovery ===
@@ -70,7 +86,7 @@ impl Discovery {
     ) -> Result<Duration, BrokerError> {
         let started = clock::now().mono;
         let pass = self.pass.get_or_insert_with(|| Pass::begin(catalogue));
-        let done = pass.advance(session, catalogue).await?;
+        let done = pass.advance(session, catalogue, &mut self.settled).await?;
         let took = clock::now().mono.saturating_duration_since(started);
         pass.spent += took;
         if !done {
@@ -90,6 +106,7 @@ impl Discovery {
     /// Starts over: after a reconnect cursors mean nothing.
     pub(super) fn restart(&mut self) {
         self.pass = None;
+        self.settled.clear();
     }
 }
 
@@ -100,6 +117,7 @@ impl Pass {
         let now = clock::now().mono;
         let mut sets = VecDeque::new();
         let mut wanted = Vec::new();
+        let mut typed: Vec<Walk> = Vec::new();
         for index in 0..catalogue.layouts.len() {
             let registries = catalogue
                 .layouts
@@ -110,6 +128,20 @@ impl Pass {
                     Registry::Set(key) => sets.push_back((index, key, 0)),
                     Registry::Named(name) => catalogue.learn(index, &name, now),
                     Registry::Scan(pattern) => wanted.push((index, pattern)),
+                    Registry::ScanType(of_type) => {
+                        let all = Bytes::from(b"*".as_slice());
+                        let known = typed.iter_mut().find(|walk| walk.of_type == Some(of_type));
+                        match known {
+                            Some(walk) => walk.wanted.push((index, all)),
+                            None => typed.push(Walk {
+                                node: 0,
+                                cursor: 0,
+                                pattern: Bytes::clone(&all),
+                                of_type: Some(of_type),
+                                wanted: vec![(index, all)],
+                            }),
+                        }
+                    }
                 }
             }
         }
@@ -117,15 +149,19 @@ impl Pass {
             [(_, only)] => Bytes::clone(only),
             _ => Bytes::from(b"*".as_slice()),
         };
-        let walk = (!wanted.is_empty()).then_some(Walk {
-            node: 0,
-            cursor: 0,
-            pattern,
-            wanted,
-        });
+        let mut walks = typed;
+        if !wanted.is_empty() {
+            walks.push(Walk {
+                node: 0,
+                cursor: 0,
+                pattern,
+                of_type: None,
+                wanted,
+            });
+        }
         Self {
             sets,
-            walk,
+            walks,
             spent: Duration::ZERO,
             complaints: Vec::new(),
         }
@@ -136,13 +172,14 @@ impl Pass {
         &mut self,
         session: &mut Session,
         catalogue: &mut Catalogue,
+        settled: &mut HashSet<(usize, u64)>,
     ) -> Result<bool, BrokerError> {
         if !self.sets.is_empty() {
             self.read_sets(session, catalogue).await?;
-        } else if self.walk.is_some() {
-            self.walk_on(session, catalogue).await?;
+        } else if !self.walks.is_empty() {
+            self.walk_on(session, catalogue, settled).await?;
         }
-        Ok(self.sets.is_empty() && self.walk.is_none())
+        Ok(self.sets.is_empty() && self.walks.is_empty())
     }
 
     /// Reads one page of the walk over the keys.
@@ -150,12 +187,13 @@ impl Pass {
         &mut self,
         session: &mut Session,
         catalogue: &mut Catalogue,
+        settled: &mut HashSet<(usize, u64)>,
     ) -> Result<(), BrokerError> {
-        let Some(walk) = &mut self.walk else {
+        let Some(walk) = self.walks.last_mut() else {
             return Ok(());
         };
         let page = session
-            .scan(walk.node, walk.cursor, &walk.pattern, PAGE)
+            .scan(walk.node, walk.cursor, (&walk.pattern, walk.of_type), PAGE)
             .await?;
         match page {
             Ok(page) => {
@@ -165,18 +203,26 @@ impl Pass {
                     walk.node >= session.node_count()
                 };
                 let candidates = self.sort_keys(catalogue, page.items);
-                learn_typed(session, catalogue, candidates).await?;
+                learn(session, catalogue, candidates, settled).await?;
                 if finished {
-                    self.walk = None;
+                    self.walks.pop();
                 }
             }
             Err(refusal) => {
-                self.walk = None;
+                let of_type = walk.of_type;
+                self.walks.pop();
+                let lost = match of_type {
+                    // A server before 6.0, which cannot say which keys are streams.
+                    Some(_) if refusal.kind == RefusalKind::Other => return Ok(()),
+                    Some(of_type) => format!("keys of the type {of_type} are not found"),
+                    None => "systems without a set of their queues (Celery among them) are not \
+                             found"
+                        .to_owned(),
+                };
                 self.complaints.push(PollFailure {
                     kind: refusal.kind.error_kind(),
                     message: format!(
-                        "cannot search the keys for queues: {}; systems without a set of their \
-                         queues (Celery among them) are not found",
+                        "cannot search the keys for queues: {}; {lost}",
                         refusal.message
                     ),
                 });
@@ -240,13 +286,9 @@ impl Pass {
 
     /// Asks the layouts what the found keys mean: sets are read in the next slices, keys that may
     /// be queues are returned with the type that they must have.
-    fn sort_keys(
-        &mut self,
-        catalogue: &Catalogue,
-        keys: Vec<Vec<u8>>,
-    ) -> Vec<(usize, Bytes, Vec<u8>, &'static str)> {
+    fn sort_keys(&mut self, catalogue: &Catalogue, keys: Vec<Vec<u8>>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let Some(walk) = &self.walk else {
+        let Some(walk) = self.walks.last() else {
             return candidates;
         };
         for key in keys {
@@ -260,9 +302,11 @@ impl Pass {
                 match bound.layout.key(&key) {
                     KeyMeaning::Nothing => {}
                     KeyMeaning::Set => self.sets.push_back((*index, key.as_slice().into(), 0)),
-                    KeyMeaning::Queue { name, of_type } => {
-                        candidates.push((*index, key.as_slice().into(), name, of_type));
-                    }
+                    meaning => candidates.push(Candidate {
+                        layout: *index,
+                        key: key.as_slice().into(),
+                        meaning,
+                    }),
                 }
             }
         }
@@ -270,24 +314,67 @@ impl Pass {
     }
 }
 
-async fn learn_typed(
+/// Asks about keys that may tell of queues, each that comes to nothing once.
+async fn learn(
     session: &mut Session,
     catalogue: &mut Catalogue,
-    candidates: Vec<(usize, Bytes, Vec<u8>, &'static str)>,
+    mut candidates: Vec<Candidate>,
+    settled: &mut HashSet<(usize, u64)>,
 ) -> Result<(), BrokerError> {
-    if candidates.is_empty() {
+    candidates.retain(|candidate| !settled.contains(&candidate.fingerprint()));
+    let asked: Vec<Vec<Read>> = candidates.iter().map(Candidate::reads).collect();
+    let reads: Vec<Read> = asked.iter().flatten().cloned().collect();
+    if reads.is_empty() {
         return Ok(());
     }
-    let reads: Vec<Read> = candidates
-        .iter()
-        .map(|(_, key, ..)| Read::Type(Bytes::clone(key)))
-        .collect();
-    let replies = session.execute(&reads).await?;
+    let mut replies = session.execute(&reads).await?.into_iter();
     let now = clock::now().mono;
-    for ((layout, _, name, of_type), reply) in candidates.into_iter().zip(replies) {
-        if reply == Reply::Bytes(of_type.into()) {
+    for (candidate, asked) in candidates.into_iter().zip(asked) {
+        let own: Vec<Reply> = replies.by_ref().take(asked.len()).collect();
+        let fingerprint = candidate.fingerprint();
+        let Candidate {
+            layout,
+            key,
+            meaning,
+        } = candidate;
+        let names = match meaning {
+            KeyMeaning::Queue { name, of_type } => {
+                let is_one = |kind: &&str| own == [Reply::Bytes((**kind).into())];
+                match of_type.iter().any(|kind| is_one(&kind)) {
+                    true => vec![name],
+                    false => Vec::new(),
+                }
+            }
+            _ => {
+                let bound = catalogue.layouts.get_mut(layout);
+                let names = bound.map(|bound| bound.layout.identify(&key, own));
+                let names = names.unwrap_or_default();
+                if names.is_empty() && settled.len() < MAX_SETTLED {
+                    settled.insert(fingerprint);
+                }
+                names
+            }
+        };
+        for name in names {
             catalogue.learn(layout, &name, now);
         }
     }
     Ok(())
+}
+
+// === impl Candidate ===
+
+impl Candidate {
+    fn reads(&self) -> Vec<Read> {
+        match &self.meaning {
+            KeyMeaning::Ask(reads) => reads.clone(),
+            _ => vec![Read::Type(Bytes::clone(&self.key))],
+        }
+    }
+
+    fn fingerprint(&self) -> (usize, u64) {
+        let mut hasher = DefaultHasher::new();
+        self.key.hash(&mut hasher);
+        (self.layout, hasher.finish())
+    }
 }

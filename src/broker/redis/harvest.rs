@@ -5,7 +5,9 @@ use super::session::Session;
 use crate::broker::BrokerError;
 use crate::layout::redis::{Outcome, QueueRef, Refusal};
 use crate::model::flow::Span;
-use crate::model::{DropReason, JobState, Observation, PollFailure, PollSuccess, System, Window};
+use crate::model::{
+    DropReason, JobState, Observation, PollFailure, PollSuccess, System, SystemTotals, Window,
+};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ const MAX_FAULTS: usize = 10;
 #[derive(Default)]
 pub(super) struct Harvest {
     pub(super) observations: Vec<Observation>,
+    pub(super) systems: Vec<SystemTotals>,
     pub(super) sightings: Vec<Sighting>,
     /// Queues that were not due.
     pub(super) kept: Vec<(System, Arc<str>)>,
@@ -84,6 +87,16 @@ impl Harvest {
         self.observations.push(*observation);
     }
 
+    /// Whether jobs that waited in some list have all left it, as if delivered or as if removed.
+    pub(super) fn is_any_emptied(&self) -> bool {
+        let flows = self
+            .observations
+            .iter()
+            .filter_map(|seen| seen.flow.as_ref());
+        let mut arrivals = flows.flat_map(|flow| &flow.lines).map(|line| line.arrivals);
+        arrivals.any(|arrivals| arrivals.is_delivered && arrivals.gone > 0)
+    }
+
     pub(super) fn finish(
         mut self,
         session: &Session,
@@ -102,6 +115,7 @@ impl Harvest {
         let mut success = PollSuccess {
             version: session.version().map(Into::into),
             observations: std::mem::take(&mut self.observations),
+            systems: self.systems,
             kept: self.kept,
             faults: self.faults,
             ..PollSuccess::default()

@@ -54,8 +54,8 @@ impl Remembering {
     }
 
     /// None before the first poll: then what was left earlier still stands.
-    pub(super) fn save(&self, layouts: &[Bound]) -> Option<SourceMemory> {
-        let layouts = layouts.iter().filter_map(|bound| {
+    pub(super) fn save(&self, layouts: &mut [Bound]) -> Option<SourceMemory> {
+        let layouts = layouts.iter_mut().filter_map(|bound| {
             let memory = bound.layout.memory()?;
             Some((bound.system.as_str().to_owned(), memory))
         });

@@ -92,10 +92,21 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::Scard(_)
         | Read::Zcard(_)
         | Read::Exists(_)
-        | Read::Type(_) => 500,
-        Read::MemoryUsage(_) | Read::Hstrlen(..) | Read::Hget(..) => 600,
-        Read::Lindex(..) | Read::Zrange(..) | Read::ZcountFrom(..) => 800,
-        Read::Hmget(..) | Read::Smembers(_) => 1000,
+        | Read::Type(_)
+        | Read::Pttl(_)
+        | Read::Xlen(_) => 500,
+        Read::MemoryUsage(_) | Read::Hstrlen(..) | Read::Hget(..) | Read::Getrange(..) => 600,
+        Read::Lindex(..) | Read::Zrange(..) | Read::Zcount(..) | Read::Zscore(..) => 800,
+        Read::Hmget(..)
+        | Read::Smembers(_)
+        | Read::Hgetall(_)
+        | Read::ZrangeByScore { .. }
+        | Read::XinfoGroups(_) => 1000,
+        Read::XinfoStream(_)
+        | Read::Xpending(..)
+        | Read::XpendingOldest(..)
+        | Read::XrangeAfter(..)
+        | Read::XrevrangeLast(_) => 2000,
         // It reads what it sends, so its elements are counted there; each is a walk in the list.
         Read::Lrange(..) => 2000,
         Read::Lpos { from, limit, .. } => {

@@ -166,7 +166,13 @@ fn has_payload(read: &Read) -> bool {
         | Read::Hget(..)
         | Read::Hmget(..)
         | Read::Smembers(_)
-        | Read::Zrange(..) => true,
+        | Read::Zrange(..)
+        | Read::ZrangeByScore { .. }
+        | Read::Hgetall(_)
+        | Read::Getrange(..)
+        | Read::XinfoStream(_)
+        | Read::XrangeAfter(..)
+        | Read::XrevrangeLast(_) => true,
         Read::Atomic(_, parts) => parts.iter().any(has_payload),
         _ => false,
     }

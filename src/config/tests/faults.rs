@@ -114,12 +114,12 @@ fn values_of_the_keys_that_all_brokers_have() {
             ),
             (
                 "layouts = []",
-                "11 layouts: must have at least one of `celery`, `rq` and `list`",
+                "11 layouts: must have at least one of `celery`, `rq`, `dramatiq`, `huey`, `arq`, `taskiq`, `sidekiq`, `bullmq`, `resque`, `asynq`, `stream` and `list`",
             ),
             ("layouts = ['rq', 'rq']", "18 layouts: is listed twice"),
             (
                 "layouts = ['rabbitmq']",
-                "12 layouts: the systems that a Redis can have are `celery`, `rq` and `list`",
+                "12 layouts: the systems that a Redis can have are `celery`, `rq`, `dramatiq`, `huey`, `arq`, `taskiq`, `sidekiq`, `bullmq`, `resque`, `asynq`, `stream` and `list`",
             ),
             (
                 "intervall = '5s'",
@@ -132,7 +132,7 @@ fn values_of_the_keys_that_all_brokers_have() {
         "amqp://h",
         &[(
             "layouts = ['rq']",
-            "12 layouts: the systems that a RabbitMQ can have are `celery` and `rabbitmq`",
+            "12 layouts: the systems that a RabbitMQ can have are `celery`, `dramatiq` and `rabbitmq`",
         )],
     );
 }

@@ -9,17 +9,14 @@
 use super::list::{Context, List};
 use super::unacked::{Routes, Unacked};
 use crate::config;
-use crate::layout::marker::{Memory, Sight};
+use crate::layout::marker::{MARKER_BYTES, Memory, Sight};
 use crate::layout::redis::{
-    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply,
-    SavedMarks, Step, UNSTAMPED,
+    Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
+    UNSTAMPED,
 };
 use crate::model::flow::{FlowSample, LineSample, Span};
 use crate::model::{Head, Observation, Reason, System, Timestamp};
 use std::sync::Arc;
-
-/// Bytes that the markers of one conversation may bring in.
-const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     let options = redis.celery.clone();
@@ -92,9 +89,6 @@ impl Layout for CeleryRedis {
     }
 
     fn overview(&mut self, round: usize, replies: Vec<Reply>, now: Timestamp) -> Vec<Read> {
-        if round == 0 {
-            self.memory.begin();
-        }
         self.unacked.step(round, replies, &self.routes, now)
     }
 
@@ -102,16 +96,8 @@ impl Layout for CeleryRedis {
         self.unacked.complaint().cloned().into_iter().collect()
     }
 
-    fn memory(&self) -> Option<SavedMarks> {
-        Some(self.memory.save())
-    }
-
-    fn resume(&mut self, saved: SavedMarks, is_same_server: bool) {
-        self.memory.resume(saved, is_same_server);
-    }
-
-    fn distrust(&mut self) {
-        self.memory.distrust();
+    fn lists(&mut self) -> Option<&mut Memory> {
+        Some(&mut self.memory)
     }
 
     fn probe<'a>(
@@ -216,6 +202,7 @@ impl CeleryProbe<'_> {
         }
         observation.jobs.ready = Some(ready);
         observation.jobs.in_progress = held.map(|held| held.in_progress);
+        observation.prefetched = observation.jobs.in_progress;
         observation.jobs.scheduled = held.map(|held| held.scheduled + scheduled);
         observation.head = lists
             .iter()
@@ -235,7 +222,11 @@ impl CeleryProbe<'_> {
     /// What the positions in the lists say, if they could be read in all of them.
     fn flow(&mut self, queue: &QueueRef, lists: &mut [List]) -> Option<FlowSample> {
         let sights = lists.iter_mut().map(|list| list.sight.take());
-        let sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        let mut sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        for sight in &mut sights {
+            // kombu writes every message that it takes into the index of unacknowledged ones.
+            sight.arrivals.is_delivered = true;
+        }
         let is_quiet = sights
             .iter()
             .all(|sight| sight.ready == 0 && sight.arrivals.total == 0);

@@ -209,7 +209,7 @@ fn a_key_of_the_wrong_type_makes_its_queue_unreadable_and_no_other() {
     let mut keys = Keyspace::default();
     keys.put("_kombu.binding.bad", binding("bad"))
         .put("_kombu.binding.good", binding("good"))
-        .put("bad\x06\x163", Stored::Text)
+        .put("bad\x06\x163", Stored::Text(Vec::new()))
         .list("good", &["{}"]);
     let outcomes = keys.poll(&mut *default_layout(), NOW);
     assert!(

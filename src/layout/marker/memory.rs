@@ -2,7 +2,6 @@
 
 use super::REACH;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
-use crate::model::flow::Arrivals;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 /// The lists of all queues of one layout. A queue whose lists have always been empty costs one entry
 /// of 40 bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     queues: HashMap<Bytes, Box<[ListMarks]>>,
     /// Transactions are not allowed to us.
     pub(super) loose: bool,
@@ -177,23 +176,6 @@ impl ListMarks {
 
     pub(super) fn departed(&self) -> i64 {
         self.total - signed(self.ready)
-    }
-
-    pub(crate) fn arrivals(
-        &self,
-        is_first: bool,
-        turned_over: bool,
-        out_of_order: bool,
-    ) -> Arrivals {
-        Arrivals {
-            total: u64::try_from(self.total).unwrap_or(0),
-            epoch: self.epoch,
-            is_first,
-            turned_over,
-            is_pushed: true,
-            unseen: 0,
-            out_of_order,
-        }
     }
 }
 

@@ -11,12 +11,15 @@
 //! All reads of one list are one transaction of at most nine commands: positions mean nothing
 //! without the length of the same instant.
 
+mod follow;
 mod memory;
 mod resolve;
 mod saved;
 mod watch;
 
-pub(crate) use memory::{ListMarks, Memory};
+pub(crate) use follow::{Budget, Follow};
+pub(crate) use memory::ListMarks;
+pub use memory::Memory;
 pub use saved::SavedMarks;
 pub(crate) use watch::{Next, Sight, Watch};
 
@@ -25,6 +28,9 @@ mod tests;
 
 /// How many elements a search looks at, at most: about half a millisecond of the server's time.
 const REACH: u64 = 2048;
+
+/// Bytes that the markers of one conversation may bring in.
+pub(crate) const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Elements larger than this are not remembered, nor sent to be searched for.
 pub(crate) const MAX_MARKER: u32 = 16 * 1024;

@@ -119,8 +119,8 @@ impl<'a> RqProbe<'a> {
         [
             Read::Llen(key(b"queue")),
             Read::Llen(self.layout.key(&[b"queue", &queue.raw, b"intermediate"])),
-            Read::ZcountFrom(key(b"wip"), now),
-            Read::ZcountFrom(key(b"failed"), now),
+            Read::Zcount(key(b"wip"), now, f64::INFINITY),
+            Read::Zcount(key(b"failed"), now, f64::INFINITY),
             Read::Zcard(key(b"deferred")),
             Read::Zcard(key(b"scheduled")),
             Read::Zrange(key(b"scheduled"), 0, 0),

@@ -157,7 +157,7 @@ fn a_key_of_the_wrong_type_makes_its_queue_unreadable_and_no_other() {
             b"other".to_vec(),
         ]),
     )
-    .put("rq:wip:p", Stored::Text);
+    .put("rq:wip:p", Stored::Text(Vec::new()));
     let outcomes = keys.poll(&mut *layout(), NOW);
     assert_eq!(outcomes.len(), 2);
     assert!(

@@ -12,6 +12,7 @@
 
 mod doubt;
 mod saved;
+mod stamp;
 
 /// Message number `count` had arrived by `by`; message `count + 1` had not arrived at `not_before`.
 /// Both are minus infinity for what was there before the first poll.

@@ -33,9 +33,9 @@ pub struct LineSample {
     pub head: LineHead,
 }
 
-/// Arrivals so far, as the front end has counted them. It says a total and not a difference, so that
+/// Arrivals so far, as the front end has counted them, and what the broker's own counts say. It says a total and not a difference, so that
 /// a poll that never reached us costs nothing but precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrivals {
     pub total: u64,
     /// Changes where the total is only a lower bound since the poll before.
@@ -48,6 +48,12 @@ pub struct Arrivals {
     pub is_pushed: bool,
     /// Arrivals that no poll has seen, as the count of pushes tells. Set by the fold.
     pub unseen: u64,
+    /// Departures are counted among the broker's deliveries, unless they are removals.
+    pub is_delivered: bool,
+    /// Those that waited at the poll before, if none of them is left.
+    pub gone: u64,
+    /// Departures that were no deliveries, as the count of deliveries tells. Set by the fold.
+    pub removed: u64,
     /// Messages were seen to be taken from elsewhere than the head.
     pub out_of_order: bool,
 }
@@ -73,6 +79,8 @@ pub enum HeadState {
         latest: Timestamp,
         upper_is_hard: bool,
         source: LatencySource,
+        /// It is also the time at which it came to this line.
+        is_arrival: bool,
     },
     /// Every message is due later.
     AllDueLater,

@@ -40,6 +40,25 @@ pub enum Uncounted {
 }
 
 impl FlowStatistics {
+    /// The lower bound and the estimate, if what may be gone is.
+    fn without_gone(&self, memory: &FlowMemory, age: Age) -> (Duration, Duration) {
+        let longest = self.time_to_live.unwrap_or(Duration::MAX);
+        let expired = match self.time_to_live {
+            // Whatever may be older than that may have gone.
+            Some(longest) if age.max.is_none_or(|max| max > longest) => memory.older_than(longest),
+            _ => 0,
+        };
+        let gone = self.gone.max(expired);
+        if gone == 0 {
+            return (age.min, age.estimate);
+        }
+        let behind = |gone| memory.age_behind(gone);
+        let min = behind(gone).map_or(Duration::ZERO, |age| age.min);
+        let likely = behind(self.likely_gone.min(gone));
+        let estimate = likely.map_or(Duration::ZERO, |age| age.estimate);
+        (min.min(longest), estimate.min(longest))
+    }
+
     /// Takes all samples in turn. What comes out holds for the time of the latest; its upper bound
     /// also until the end of the poll, since a head can only be followed by a younger one.
     pub fn fold(
@@ -69,13 +88,7 @@ impl FlowStatistics {
                 since,
                 source: LatencySource::Flow,
             } => {
-                let behind = |gone| memory.age_behind(gone).unwrap_or_default();
-                let longest = self.time_to_live.unwrap_or(Duration::MAX);
-                let (min, estimate) = match self.gone {
-                    0 => (age.min, age.estimate),
-                    gone => (behind(gone).0, behind(self.likely_gone.min(gone)).1),
-                };
-                let (min, estimate) = (min.min(longest), estimate.min(longest));
+                let (min, estimate) = self.without_gone(memory, age);
                 let max = age.max.map(|max| max.saturating_add(self.age));
                 let max = match self.uncounted {
                     None => max,

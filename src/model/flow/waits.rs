@@ -4,6 +4,7 @@
 use super::curve::Segment;
 use super::saved::SavedWaits;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Upper bounds of the buckets where the configuration names none, in seconds.
 pub const DEFAULT_BUCKETS: &[f64] = &[
@@ -66,6 +67,18 @@ impl Waits {
         for (bound, within) in self.bounds.iter().zip(&mut self.within) {
             *within = within.saturating_add(segment.within(*bound));
         }
+    }
+
+    /// Adds a time that is known exactly.
+    pub fn record(&mut self, time: Duration) {
+        let secs = time.as_secs_f64();
+        self.add(&Segment {
+            count: 1,
+            first: secs,
+            last: secs,
+            min: secs,
+            max: secs,
+        });
     }
 
     /// Each bound with the number of waits up to it.

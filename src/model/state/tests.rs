@@ -151,12 +151,7 @@ fn a_broker_that_stops_counting_for_a_while_makes_no_total_jump() {
                 ready: 5,
                 arrivals: Arrivals {
                     total,
-                    epoch: 0,
-                    is_first: false,
-                    turned_over: false,
-                    is_pushed: false,
-                    unseen: 0,
-                    out_of_order: false,
+                    ..Arrivals::default()
                 },
                 started: None,
                 head: LineHead::PLAIN,

@@ -1,0 +1,102 @@
+//! What single jobs' recorded times add up to.
+
+use super::flow::{Settings, Waits};
+use super::observation::Measured;
+use std::sync::Arc;
+
+/// Waits and run times of single jobs, since the first poll. Immutable and shared.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MeasuredView {
+    /// Of all jobs that started; absent until one has, or where only a sample is seen.
+    pub waits: Option<Waits>,
+    /// Of some of the jobs that started.
+    pub sampled_waits: Option<Waits>,
+    /// Of jobs that ended.
+    pub runs: Option<Waits>,
+    /// Jobs among `waits` that waited longer than the objective allows.
+    pub late: u64,
+    /// Observations before which records were lost.
+    pub gaps: u64,
+}
+
+impl MeasuredView {
+    /// What was known before with the jobs of one more observation.
+    pub(super) fn after(
+        before: Option<Arc<Self>>,
+        seen: &Measured,
+        settings: &Settings<'_>,
+    ) -> Arc<Self> {
+        let mut view = match before {
+            Some(view)
+                if *seen
+                    == Measured {
+                        is_sample: seen.is_sample,
+                        ..Measured::default()
+                    } =>
+            {
+                return view;
+            }
+            Some(view) => Arc::unwrap_or_clone(view),
+            None => Self::default(),
+        };
+        let waits = match seen.is_sample {
+            true => &mut view.sampled_waits,
+            false => &mut view.waits,
+        };
+        record(waits, &seen.waits, settings.buckets);
+        record(&mut view.runs, &seen.runs, settings.buckets);
+        if let Some(objective) = settings.objective.filter(|_| !seen.is_sample) {
+            let late = seen.waits.iter().filter(|wait| **wait > objective).count();
+            view.late = view.late.saturating_add(late as u64);
+        }
+        view.gaps = view.gaps.saturating_add(seen.has_gap.into());
+        Arc::new(view)
+    }
+}
+
+fn record(into: &mut Option<Waits>, times: &[std::time::Duration], buckets: &Arc<[f64]>) {
+    for time in times {
+        into.get_or_insert_with(|| Waits::new(Arc::clone(buckets)))
+            .record(*time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::flow::Counts;
+    use std::time::Duration;
+
+    #[test]
+    fn a_sample_is_kept_apart_from_what_is_counted() {
+        let buckets: Arc<[f64]> = [1.0, 10.0].into();
+        let secs = Duration::from_secs;
+        let all = Measured {
+            waits: vec![secs(1), secs(5)],
+            runs: vec![secs(20)],
+            ..Measured::default()
+        };
+        let some = Measured {
+            waits: vec![secs(3)],
+            is_sample: true,
+            has_gap: true,
+            ..Measured::default()
+        };
+        let settings = Settings {
+            buckets: &buckets,
+            counts: Counts::Exact,
+            objective: Some(secs(2)),
+        };
+        let view = MeasuredView::after(None, &all, &settings);
+        let same = MeasuredView::after(Some(Arc::clone(&view)), &Measured::default(), &settings);
+        assert!(Arc::ptr_eq(&view, &same));
+        drop(same);
+        let view = Arc::unwrap_or_clone(MeasuredView::after(Some(view), &some, &settings));
+        let waits = view.waits.unwrap();
+        assert_eq!((waits.count(), waits.sum()), (2, 6.0));
+        assert_eq!(waits.buckets().collect::<Vec<_>>(), [(1.0, 1), (10.0, 2)]);
+        assert_eq!(view.sampled_waits.unwrap().count(), 1);
+        assert_eq!(view.runs.unwrap().buckets().last(), Some((10.0, 0)));
+        assert_eq!((view.gaps, view.late), (1, 1));
+    }
+}

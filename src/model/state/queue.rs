@@ -1,0 +1,126 @@
+//! The fold of the polls of one queue.
+
+use crate::clock::Now;
+use crate::model::counter::MonotoneCounter;
+use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::latency::{Latency, LatencySource};
+use crate::model::measured::MeasuredView;
+use crate::model::objective::{Objective, Objectives};
+use crate::model::snapshot::QueueSnapshot;
+use crate::model::{Observation, System};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What outlives a poll of one queue.
+#[derive(Debug, Default)]
+pub(super) struct QueueMemory {
+    counters: [MonotoneCounter; 6],
+    source: Option<LatencySource>,
+    /// Whoever is watched has counted itself.
+    is_counted: bool,
+    objective: Option<Objective>,
+    /// The poll that last named it, and the one that last read it.
+    pub(super) seen: u64,
+    pub(super) read: u64,
+    pub(super) flow: FlowMemory,
+    measured: Option<Arc<MeasuredView>>,
+}
+
+impl QueueMemory {
+    pub(super) fn new(
+        objectives: Option<&dyn Objectives>,
+        broker: &str,
+        system: System,
+        queue: &str,
+    ) -> Self {
+        Self {
+            objective: objectives.and_then(|all| all.of(broker, system, queue)),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn fold(
+        &mut self,
+        mut observation: Observation,
+        (observed, interval): (Now, Duration),
+        settings: &Settings<'_>,
+    ) -> QueueSnapshot {
+        let settings = &Settings {
+            objective: self.objective.map(|objective| objective.wait),
+            ..*settings
+        };
+        let latency = match &observation.flow {
+            None => Latency::from_head(observation.head, observation.window),
+            Some(sample) => observation.statistics.fold(
+                &mut self.flow,
+                sample,
+                observation.window,
+                observation.jobs.ready,
+                settings,
+            ),
+        };
+        let flow = self.flow.view().map(|flow| match observation.flow {
+            Some(_) => flow,
+            // The totals stand; what was true at the last sight may no longer be.
+            None => Arc::new(FlowView {
+                drain: None,
+                basis: FlowBasis::Unknown,
+                ..FlowView::clone(&flow)
+            }),
+        });
+        let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
+            Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
+            None => latency,
+        };
+        // Two ways of counting are never mixed: going from one to the other would be a jump.
+        self.is_counted |= observation.counters.enqueued.is_some();
+        if let Some(flow) = flow.as_ref().filter(|_| !self.is_counted) {
+            let counters = &mut observation.counters;
+            counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
+            counters.started = counters.started.or(Some(flow.totals.started));
+            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
+        }
+        if let Some(seen) = &observation.measured {
+            let view = MeasuredView::after(self.measured.take(), seen, settings);
+            self.measured = Some(view);
+        }
+        let late_starts = match (&self.measured, &flow) {
+            (Some(measured), _) if measured.waits.is_some() => Some(measured.late),
+            (_, Some(flow)) => Some(flow.totals.late),
+            (_, None) => None,
+        };
+        match latency {
+            Latency::Known { source, .. } => self.source = Some(source),
+            // An empty queue says nothing of where its times come from.
+            Latency::Empty => {}
+            Latency::Unknown(_) => self.source = Some(LatencySource::None),
+        }
+        let counters = observation
+            .counters
+            .zip_with(&mut self.counters, |raw, counter| {
+                raw.map(|raw| counter.observe(raw))
+            });
+        QueueSnapshot {
+            system: observation.system,
+            queue: observation.queue,
+            observed,
+            interval: observation.interval.unwrap_or_default().max(interval),
+            jobs: observation.jobs,
+            jobs_unknown: observation.jobs_unknown,
+            priorities: observation.priorities,
+            latency,
+            source: self.source.unwrap_or(LatencySource::None),
+            oldest_in_progress: observation.oldest_in_progress,
+            next_due: observation.next_due,
+            prefetched: observation.prefetched,
+            consumers: observation.consumers,
+            busy_workers: observation.busy_workers,
+            paused: observation.paused,
+            counters,
+            objective: self.objective,
+            late_starts: self.objective.and(late_starts),
+            flow,
+            measured: self.measured.clone(),
+        }
+    }
+}
