@@ -61,6 +61,8 @@ pub enum Read {
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
     Zrange(Bytes, u32, u32),
+    /// The last members, at most [`Read::MAX_ELEMENTS`], and their scores, lowest score first.
+    ZrangeLast(Bytes, u32),
     Exists(Bytes),
     Type(Bytes),
     /// Where in a list an element is: up to `matches` indexes from the left, looking at no more than
@@ -122,6 +124,7 @@ impl Read {
             | Self::XrangeAfter(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
+            | Self::ZrangeLast(key, _)
             | Self::Exists(key)
             | Self::Type(key)
             | Self::Lpos { key, .. }
@@ -144,10 +147,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A length or count.
+    /// A length or count. No server holds more than 2^52 of anything, so sums stay in range and
+    /// fractions exact.
     pub fn count(self) -> Result<u64, Refusal> {
         match self {
-            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(1 << 52)),
             other => Err(other.unexpected("a number")),
         }
     }

@@ -1,6 +1,11 @@
 //! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
 //! that holds a layout's conversations with it.
 
+pub(crate) mod arbitrary;
+mod fuzz;
+mod recordings;
+mod systems;
+
 use super::glob;
 use super::name;
 use super::redis::{
@@ -8,8 +13,9 @@ use super::redis::{
     Side, Step,
 };
 use crate::config;
-use crate::model::{Observation, Timestamp};
+use crate::model::{Observation, SystemTotals, Timestamp};
 use base64::Engine as _;
+use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -47,6 +53,19 @@ pub(crate) fn redis() -> config::Redis {
 /// Keys with their values.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
+
+/// What one poll gave and cost.
+struct Driven {
+    outcomes: Vec<Outcome>,
+    /// Commands about each queue.
+    costs: Vec<usize>,
+    /// Commands about all queues together.
+    overview: usize,
+    totals: Option<SystemTotals>,
+}
+
+/// What the Redis source allows a conversation.
+const MAX_ROUNDS: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
@@ -91,6 +110,31 @@ impl Keyspace {
                 head,
             },
         )
+    }
+
+    /// Puts other values at some keys, and bytes in place of some elements and fields.
+    fn change(&mut self, values: &[(Index, Stored)], parts: &[(Index, Vec<u8>)]) {
+        let keys: Vec<Vec<u8>> = self.0.keys().cloned().collect();
+        for (at, value) in values {
+            self.0.insert(at.get(&keys).clone(), value.clone());
+        }
+        for (at, part) in parts {
+            let Some(stored) = self.0.get_mut(at.get(&keys)) else {
+                continue;
+            };
+            match stored {
+                Stored::Text(text) => text.clone_from(part),
+                Stored::List { head, tail, .. } => {
+                    let all = head.iter_mut().chain(tail);
+                    all.for_each(|element| element.clone_from(part));
+                }
+                Stored::Hash(fields) => {
+                    fields.values_mut().for_each(|value| value.clone_from(part));
+                }
+                Stored::Set(members) => members.push(part.clone()),
+                Stored::Zset(members) => members.insert(0, (part.clone(), 0.0)),
+            }
+        }
     }
 
     /// What a Redis with these keys answers.
@@ -164,6 +208,9 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
+            (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
+                scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
+            }
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -193,6 +240,7 @@ impl Keyspace {
                 Read::Lrange(..)
                 | Read::Smembers(_)
                 | Read::Zrange(..)
+                | Read::ZrangeLast(..)
                 | Read::ZrangeByScore { .. }
                 | Read::Hgetall(_),
                 None,
@@ -212,24 +260,64 @@ impl Keyspace {
     /// Finds the layout's queues and polls them, as the Redis source does.
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
+        self.overview(layout, now);
+        self.converse(layout, &queues, now).0
+    }
+
+    /// The same with a conversation for each queue, so that each has its cost.
+    fn drive(&self, layout: &mut dyn Layout, now: Timestamp) -> Driven {
+        let queues = self.discover(layout);
+        let overview = self.overview(layout, now);
+        let (outcomes, costs) = queues
+            .chunks(1)
+            .map(|queue| {
+                let (mut outcomes, cost) = self.converse(layout, queue, now);
+                (outcomes.remove(0), cost)
+            })
+            .unzip();
+        Driven {
+            outcomes,
+            costs,
+            overview,
+            totals: layout.totals(),
+        }
+    }
+
+    /// What concerns all queues together; the commands that it took.
+    fn overview(&self, layout: &mut dyn Layout, now: Timestamp) -> usize {
         layout.begin();
         let mut replies = Vec::new();
-        for round in 0.. {
-            assert!(round < 16, "the overview does not end");
+        let mut cost = 0;
+        for round in 0..MAX_ROUNDS {
             let reads = layout.overview(round, replies, now);
             if reads.is_empty() {
-                break;
+                return cost;
             }
+            cost += commands(&reads);
             replies = self.answers(&reads);
         }
-        let mut probe = layout.probe(&queues, now);
+        panic!("the overview does not end");
+    }
+
+    /// One conversation, and the commands that it took.
+    fn converse(
+        &self,
+        layout: &mut dyn Layout,
+        queues: &[QueueRef],
+        now: Timestamp,
+    ) -> (Vec<Outcome>, usize) {
+        let mut probe = layout.probe(queues, now);
         let mut replies = Vec::new();
-        for _ in 0..16 {
+        let mut cost = 0;
+        for _ in 0..MAX_ROUNDS {
             match probe.step(replies) {
-                Step::Read(reads) => replies = self.answers(&reads),
+                Step::Read(reads) => {
+                    cost += commands(&reads);
+                    replies = self.answers(&reads);
+                }
                 Step::Done(outcomes) => {
                     assert_eq!(outcomes.len(), queues.len());
-                    return outcomes;
+                    return (outcomes, cost);
                 }
             }
         }
@@ -341,6 +429,14 @@ impl Stored {
             .and_then(|place| tail.get(place));
         bytes(head.get(place).or(from_tail).or(tail.last()))
     }
+}
+
+fn commands(reads: &[Read]) -> usize {
+    let width = |read: &Read| match read {
+        Read::Atomic(_, reads) => reads.len() + 2,
+        _ => 1,
+    };
+    reads.iter().map(width).sum()
 }
 
 /// Members and scores as `WITHSCORES` interleaves them.

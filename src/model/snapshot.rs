@@ -159,10 +159,11 @@ impl QueueSnapshot {
         }
     }
 
-    /// The histogram of waits: of recorded times where all jobs have them, else inferred.
+    /// The histogram of waits: of recorded times where all jobs have them, else inferred. Never of
+    /// one after the other, which would fall.
     pub fn waits(&self) -> Option<&Waits> {
         match &self.measured {
-            Some(measured) if measured.waits.is_some() => measured.waits.as_ref(),
+            Some(measured) if !measured.is_sample => measured.waits.as_ref(),
             _ => self.flow.as_ref()?.waits.as_ref(),
         }
     }

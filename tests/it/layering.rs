@@ -66,7 +66,7 @@ fn code(path: &Path) -> String {
 fn is_test(path: &Path) -> bool {
     path.components().any(|part| {
         let name = part.as_os_str().to_string_lossy();
-        name == "tests" || name == "tests.rs" || name == "testing.rs"
+        ["tests", "tests.rs", "testing", "testing.rs"].contains(&&*name)
     })
 }
 

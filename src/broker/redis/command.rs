@@ -107,6 +107,14 @@ fn command(read: &Read) -> (&'static str, Cmd) {
                 .arg("WITHSCORES")
                 .take(),
         ),
+        Read::ZrangeLast(key, count) => {
+            let count = i64::from((*count).clamp(1, Read::MAX_ELEMENTS));
+            let mut command = key_command("ZRANGE", key);
+            (
+                "zrange",
+                command.arg(-count).arg(-1).arg("WITHSCORES").take(),
+            )
+        }
         Read::Exists(key) => ("exists", key_command("EXISTS", key)),
         Read::Type(key) => ("type", key_command("TYPE", key)),
         Read::Lpos {

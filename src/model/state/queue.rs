@@ -85,7 +85,7 @@ impl QueueMemory {
             self.measured = Some(view);
         }
         let late_starts = match (&self.measured, &flow) {
-            (Some(measured), _) if measured.waits.is_some() => Some(measured.late),
+            (Some(measured), _) if !measured.is_sample => Some(measured.late),
             (_, Some(flow)) => Some(flow.totals.late),
             (_, None) => None,
         };

@@ -188,38 +188,6 @@ fn celery_with_another_separator_steps_and_prefix() {
 }
 
 #[test]
-fn what_a_worker_gives_back_is_redelivered() {
-    let redis = redis();
-    let celery = Celery::new(&redis.url());
-    let tailback = Tailback::start_config(&quick(&redis.url()));
-    let mut worker = celery.worker(
-        "back",
-        &["-c", "1", "--prefetch-multiplier", "4"],
-        redis.dir(),
-    );
-    let release = Release::new(&redis);
-    celery.send("back", 9, &["--task", "hold", "--arg", &release.json()]);
-    // One runs, four are prefetched, four wait.
-    let metrics = tailback.wait_jobs("celery", "back", "ready", 4);
-    let redelivered = "tailback_queue_redelivered_total";
-    assert_eq!(queue(&metrics, redelivered, "back"), Some(0.0));
-    // A warm shutdown: the running task ends, the prefetched ones go back.
-    worker.signal("TERM");
-    wait_for("the worker stops", || {
-        worker.output().contains("Warm shutdown")
-    });
-    release.now();
-    worker.wait(PATIENCE);
-    let metrics = tailback.wait_jobs("celery", "back", "ready", celery.depth("back"));
-    let ready = metrics.jobs("celery", "back", "ready").unwrap();
-    assert!(ready > 6.0, "{ready}");
-    let given_back = queue(&metrics, redelivered, "back").unwrap();
-    let truth = ready - 4.0;
-    println!("{given_back} came back, truly {truth}");
-    assert_eq!(given_back, truth);
-}
-
-#[test]
 fn celery_messages_that_are_purged_have_not_started() {
     let redis = redis();
     let celery = Celery::new(&redis.url()).settings(&json!({"worker_prefetch_multiplier": 1}));
@@ -259,4 +227,36 @@ fn celery_messages_that_are_purged_have_not_started() {
         "{started} of {}",
         ran()
     );
+}
+
+#[test]
+fn what_a_worker_gives_back_is_redelivered() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let mut worker = celery.worker(
+        "back",
+        &["-c", "1", "--prefetch-multiplier", "4"],
+        redis.dir(),
+    );
+    let release = Release::new(&redis);
+    celery.send("back", 9, &["--task", "hold", "--arg", &release.json()]);
+    // One runs, four are prefetched, four wait.
+    let metrics = tailback.wait_jobs("celery", "back", "ready", 4);
+    let redelivered = "tailback_queue_redelivered_total";
+    assert_eq!(queue(&metrics, redelivered, "back"), Some(0.0));
+    // A warm shutdown: the running task ends, the prefetched ones go back.
+    worker.signal("TERM");
+    wait_for("the worker stops", || {
+        worker.output().contains("Warm shutdown")
+    });
+    release.now();
+    worker.wait(PATIENCE);
+    let metrics = tailback.wait_jobs("celery", "back", "ready", celery.depth("back"));
+    let ready = metrics.jobs("celery", "back", "ready").unwrap();
+    assert!(ready > 6.0, "{ready}");
+    let given_back = queue(&metrics, redelivered, "back").unwrap();
+    let truth = ready - 4.0;
+    println!("{given_back} came back, truly {truth}");
+    assert_eq!(given_back, truth);
 }

@@ -3,6 +3,7 @@
 
 mod celery;
 mod rq;
+mod rq_times;
 
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
