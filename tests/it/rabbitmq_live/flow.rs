@@ -12,9 +12,9 @@ const CLIENT_SECS: f64 = 0.15;
 
 /// When messages were sent, and when the oldest of them was taken; in seconds of the Unix epoch.
 #[derive(Default)]
-struct Truth {
-    sent: Vec<f64>,
-    taken: Vec<f64>,
+pub(super) struct Truth {
+    pub(super) sent: Vec<f64>,
+    pub(super) taken: Vec<f64>,
 }
 
 impl Truth {
@@ -117,16 +117,16 @@ impl Watch {
 
 /// What a run of comparisons came to.
 #[derive(Default)]
-struct Score {
-    polls: usize,
-    outside: usize,
+pub(super) struct Score {
+    pub(super) polls: usize,
+    pub(super) outside: usize,
     unbounded: usize,
     errors: Vec<f64>,
     widths: Vec<f64>,
 }
 
 impl Score {
-    fn add(&mut self, truth: &Truth, latency: Latency, span: Span, polled: f64) {
+    pub(super) fn add(&mut self, truth: &Truth, latency: Latency, span: Span, polled: f64) {
         // The broker notes its counters somewhere in this span.
         let steps = ((span.to - span.from) / 0.02) as usize;
         let ages: Vec<f64> = (0..=steps)
@@ -156,7 +156,7 @@ impl Score {
         self.errors.push((estimate - middle).abs());
     }
 
-    fn print(&mut self, what: &str) {
+    pub(super) fn print(&mut self, what: &str) {
         let median = |values: &mut Vec<f64>| {
             values.sort_by(f64::total_cmp);
             values.get(values.len() / 2).copied().unwrap_or(0.0)

@@ -1,6 +1,7 @@
 //! A RabbitMQ source against real nodes: known numbers in, the same numbers out.
 
 mod celery;
+mod celery_waits;
 mod faults;
 mod flow;
 mod numbers;
