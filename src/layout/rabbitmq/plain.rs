@@ -5,7 +5,7 @@
 //! | ready | `messages_ready`; not of streams, which keep messages that have been read |
 //! | in progress | `messages_unacknowledged`: delivered, prefetched ones included |
 //! | enqueued | `publish`; dead-lettered arrivals are not in it |
-//! | started | `deliver_get − redeliver`: each message once, however often it came back |
+//! | started | `deliver_get − redeliver`: each message once, however often it came back. What a classic queue held when the broker was restarted counts as redelivered from the first time on |
 //! | finished | `ack + deliver_no_ack + get_no_ack` |
 //! | head | `head_message_timestamp`, where it can only mean waiting time |
 //!

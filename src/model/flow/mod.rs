@@ -23,7 +23,7 @@ pub use rate::Rate;
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf};
 pub(in crate::model) use saved::age_up;
 pub use saved::{SavedFlow, Shift};
-pub use statistics::FlowStatistics;
+pub use statistics::{FlowStatistics, Uncounted};
 pub use view::{FlowBasis, FlowTotals, FlowView};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(super) struct QueueMemory {
     counters: [MonotoneCounter; 6],
     source: Option<LatencySource>,
+    /// Whoever is watched has counted itself.
+    is_counted: bool,
     objective: Option<Objective>,
     /// The poll that last named it, and the one that last read it.
     pub(super) seen: u64,
@@ -72,7 +74,9 @@ impl QueueMemory {
             Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
             None => latency,
         };
-        if let Some(flow) = &flow {
+        // Two ways of counting are never mixed: going from one to the other would be a jump.
+        self.is_counted |= observation.counters.enqueued.is_some();
+        if let Some(flow) = flow.as_ref().filter(|_| !self.is_counted) {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
