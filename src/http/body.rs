@@ -1,9 +1,10 @@
 //! The bodies of the JSON API's answers.
 
+use super::demand::DemandBody;
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
-    Reason, SystemTotals, Timestamp, Waits,
+    BrokerSnapshot, DemandUnknown, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective,
+    QueueSnapshot, Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,6 +56,12 @@ pub(super) struct QueueBody {
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` and `expected_wait_seconds` are null.
     drain_unknown_reason: Option<&'static str>,
+    /// Job slots needed to keep the objective; null without one.
+    required_workers: Option<f64>,
+    /// Why `required_workers` is null.
+    required_workers_unknown_reason: Option<&'static str>,
+    /// The same in workers, and what it is computed from.
+    demand: DemandBody,
     /// What the inference from flow rests on; null where it is not used.
     flow: Option<FlowBody>,
     /// What single jobs' recorded times add up to; null where the job system records none.
@@ -183,6 +190,7 @@ impl QueueBody {
         let (jobs, counters) = (queue.jobs, queue.counters);
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
+        let required = queue.required_slots(None);
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
@@ -215,6 +223,9 @@ impl QueueBody {
             drain_seconds: drain,
             expected_wait_seconds: drain,
             drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
+            required_workers: required.ok(),
+            required_workers_unknown_reason: required.err().map(DemandUnknown::as_str),
+            demand: DemandBody::new(queue),
             flow: queue.flow.as_deref().map(FlowBody::new),
             measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,

@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod demand;
 mod exposition;
 mod health;
 mod index;

@@ -2,6 +2,7 @@
 //! reader sees. Pure: no I/O, no clock, nothing of any broker's protocol.
 
 mod counter;
+mod demand;
 mod fault;
 pub mod flow;
 mod latency;
@@ -14,6 +15,7 @@ mod state;
 mod timestamp;
 
 pub use counter::MonotoneCounter;
+pub use demand::{Demand, DemandUnknown, ServiceSource, ServiceTime};
 pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use latency::{Age, Latency, LatencySource, Reason};

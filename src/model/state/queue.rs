@@ -2,6 +2,7 @@
 
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
+use crate::model::demand::{Demand, DemandMemory};
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
@@ -22,6 +23,7 @@ pub(super) struct QueueMemory {
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    demand: DemandMemory,
 }
 
 impl QueueMemory {
@@ -95,7 +97,7 @@ impl QueueMemory {
             .zip_with(&mut self.counters, |raw, counter| {
                 raw.map(|raw| counter.observe(raw))
             });
-        QueueSnapshot {
+        let mut snapshot = QueueSnapshot {
             system: observation.system,
             queue: observation.queue,
             observed,
@@ -115,6 +117,9 @@ impl QueueMemory {
             late_starts: self.objective.and(late_starts),
             flow,
             measured: self.measured.clone(),
-        }
+            demand: Demand::NONE,
+        };
+        snapshot.demand = self.demand.fold(&snapshot);
+        snapshot
     }
 }
