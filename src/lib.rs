@@ -12,17 +12,19 @@
 //! | [`poll`] | when to poll, what to do when it fails, and the store that folds reports into a snapshot | tasks |
 //! | [`metrics`] | the catalog of metrics and their text forms | yes |
 //! | [`http`] | `/metrics`, the JSON API, health | I/O |
+//! | [`keda`] | KEDA's external scaler: gRPC for autoscalers | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
-//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`. The readers (`metrics`,
-//! `http`) never touch a broker: they get the latest [`model::Snapshot`].
+//! `config <- layout, broker, poll`, `model <- metrics <- http <- cli`, `model <- keda <- cli`. The
+//! readers (`metrics`, `http`, `keda`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod keda;
 pub mod layout;
 pub mod logging;
 pub mod metrics;

@@ -25,7 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics", &["model", "clock"]),
-    ("http", &["model", "metrics", "clock"]),
+    ("http", &["model", "metrics", "redact", "clock"]),
+    ("keda", &["model", "clock"]),
 ];
 
 /// Crates that do I/O or know the time, which pure folders must do without.

@@ -14,12 +14,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod budget;
 mod cli;
 mod demo;
 mod exposition;
 mod flow_live;
 mod harness;
+mod keda_live;
 mod layering;
 mod objectives_live;
 mod outage;

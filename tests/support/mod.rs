@@ -8,6 +8,7 @@
 
 pub mod certificates;
 pub mod http;
+pub mod keda;
 pub mod metrics;
 pub mod process;
 pub mod prometheus;
