@@ -31,6 +31,7 @@ if [ "$purpose" = test ]; then
     need redis-sentinel have redis-sentinel
     need rabbitmq-server have_rabbitmq
     need prometheus have promtool
+    need chromium have chromium
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter
@@ -93,7 +94,9 @@ if [ ! -e "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     echo "setup: Python clients into .venv"
     python3 -m venv --clear .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --target .venv/rq2 \
-        -r tests/clients/requirements-rq2.txt
+    for other in rq2 arq; do
+        .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps \
+            --target ".venv/$other" -r "tests/clients/requirements-$other.txt"
+    done
     touch "$stamp"
 fi

@@ -1,8 +1,10 @@
 //! The commands, one file each. The only part that prints.
 
 mod check;
+mod generate;
 mod health;
 mod run;
+mod top;
 
 use crate::config::{Config, Environment, Faults};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -41,6 +43,11 @@ enum Command {
     Run(RunArgs),
     /// Connect once, list the queues found, and say what is missing.
     Check(CheckArgs),
+    /// Show the queues in the terminal, worst first.
+    Top(top::TopArgs),
+    /// Print files for other programs.
+    #[command(subcommand)]
+    Generate(generate::Generate),
     /// Print a completion script for a shell.
     Completions { shell: Shell },
 }
@@ -96,6 +103,13 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
+        Some(Command::Top(args)) => top::top(args),
+        Some(Command::Generate(what)) => {
+            let file = generate::generate(&what);
+            // Nothing can be done about a closed output.
+            std::io::stdout().write_all(file.as_bytes()).ok();
+            0
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(
                 shell,

@@ -3,105 +3,115 @@
 
 use super::AppState;
 use super::body::{BrokerBody, BrokersBody, QueueBody, QueuesBody, Unavailable};
+use super::history::HistoryBody;
+use super::listing::{Filter, Order, Sort};
 use super::problem::Problem;
 use crate::clock::{self, Now};
-use crate::model::{BrokerSnapshot, QueueSnapshot};
+use crate::model::{BrokerSnapshot, QueueSnapshot, Snapshot};
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 
-/// Globs; all given ones must match.
+/// What of the list is asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FilterQuery {
+pub(super) struct ListQuery {
+    /// Globs.
     broker: Option<String>,
     system: Option<String>,
     queue: Option<String>,
+    /// Words that must be in the names.
+    #[serde(default)]
+    search: String,
+    #[serde(default)]
+    sort: Sort,
+    order: Option<Order>,
+    #[serde(default)]
+    offset: usize,
+    limit: Option<usize>,
 }
 
-struct Filter {
-    broker: Option<GlobMatcher>,
-    system: Option<GlobMatcher>,
-    queue: Option<GlobMatcher>,
-}
-
-impl Filter {
-    fn compile(query: &FilterQuery) -> Result<Self, Problem> {
-        let glob = |name: &str, glob: &Option<String>| {
-            let glob = glob
-                .as_deref()
-                .map(|glob| GlobBuilder::new(glob).build())
-                .transpose();
-            let glob = glob.map_err(|error| bad_filter(format!("{name}: {error}")))?;
-            Ok(glob.map(|glob| glob.compile_matcher()))
-        };
-        Ok(Self {
-            broker: glob("broker", &query.broker)?,
-            system: glob("system", &query.system)?,
-            queue: glob("queue", &query.queue)?,
-        })
-    }
-}
-
-fn allows(glob: Option<&GlobMatcher>, text: &str) -> bool {
-    glob.is_none_or(|glob| glob.is_match(text))
-}
-
-fn bad_filter(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "Bad filter", detail)
+fn bad_query(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "Bad query", detail)
 }
 
 pub(super) async fn queues(
     State(state): State<AppState>,
-    query: Result<Query<FilterQuery>, QueryRejection>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<QueuesBody>, Problem> {
     let Query(query) = query.map_err(|rejection| {
-        bad_filter(format!(
-            "{rejection}; the filters are broker, system and queue"
+        bad_query(format!(
+            "{}; the list takes broker, system, queue (globs), search, sort, order, offset and limit",
+            rejection.body_text()
         ))
     })?;
-    let filter = Filter::compile(&query)?;
+    let filter = Filter::globs(
+        query.broker.as_deref(),
+        query.system.as_deref(),
+        query.queue.as_deref(),
+    );
+    let filter = filter.map_err(bad_query)?.with_search(&query.search);
     let now = clock::now();
     let snapshot = state.snapshot();
-    let mut body = QueuesBody {
-        queues: Vec::new(),
-        unavailable: Vec::new(),
-    };
-    for broker in snapshot.brokers.values() {
-        if !allows(filter.broker.as_ref(), &broker.name) {
-            continue;
-        }
-        if let Some(reason) = unavailable(broker, now) {
-            body.unavailable.push(Unavailable {
+    let mut rows = filter.rows(&snapshot, now);
+    rows.retain(|row| row.is_fresh);
+    let order = query.order.unwrap_or(Order::usual(query.sort));
+    query.sort.sort(&mut rows, order);
+    let page = rows.iter().skip(query.offset);
+    let page = page.take(query.limit.unwrap_or(usize::MAX));
+    Ok(Json(QueuesBody {
+        queues: page
+            .map(|row| QueueBody::new(row.broker, row.queue))
+            .collect(),
+        total: rows.len(),
+        unavailable: missing(&snapshot, &filter, now),
+    }))
+}
+
+/// Brokers that have queues which are not listed.
+fn missing(snapshot: &Snapshot, filter: &Filter, now: Now) -> Vec<Unavailable> {
+    let brokers = snapshot.brokers.values();
+    let brokers = brokers.filter(|broker| filter.allows_broker(broker));
+    brokers
+        .filter_map(|broker| {
+            let stale = broker.queues.len() - broker.fresh_queues(now).count();
+            let partly = format!("{stale} of its queues have not been read for too long");
+            let reason = unavailable(broker, now).or((stale > 0).then_some(partly))?;
+            Some(Unavailable {
                 broker: broker.name.to_string(),
                 reason,
-            });
-            continue;
-        }
-        let wanted = broker.fresh_queues(now).filter(|queue| {
-            allows(filter.system.as_ref(), queue.system.as_str())
-                && allows(filter.queue.as_ref(), &queue.queue)
-        });
-        body.queues
-            .extend(wanted.map(|queue| QueueBody::new(broker, queue)));
-        let stale = broker.queues.len() - broker.fresh_queues(now).count();
-        if stale > 0 {
-            body.unavailable.push(Unavailable {
-                broker: broker.name.to_string(),
-                reason: format!("{stale} of its queues have not been read for too long"),
-            });
-        }
-    }
-    Ok(Json(body))
+            })
+        })
+        .collect()
 }
+
+/// Broker, system and queue, decoded.
+type Names = Result<Path<(String, String, String)>, PathRejection>;
 
 pub(super) async fn queue(
     State(state): State<AppState>,
-    path: Result<Path<(String, String, String)>, PathRejection>,
+    path: Names,
 ) -> Result<Json<QueueBody>, Problem> {
+    find(&state, path, |broker, queue, _| {
+        QueueBody::new(broker, queue)
+    })
+}
+
+pub(super) async fn history(
+    State(state): State<AppState>,
+    path: Names,
+) -> Result<Json<HistoryBody>, Problem> {
+    find(&state, path, HistoryBody::new)
+}
+
+/// What `show` makes of a queue that may be shown as the present state.
+fn find<B>(
+    state: &AppState,
+    path: Names,
+    show: impl Fn(&BrokerSnapshot, &QueueSnapshot, Now) -> B,
+) -> Result<Json<B>, Problem> {
     let Path((broker, system, queue)) = path.map_err(|rejection| {
         Problem::new(StatusCode::BAD_REQUEST, "Bad path", rejection.to_string())
     })?;
@@ -123,7 +133,7 @@ pub(super) async fn queue(
     }
     let is_it = |each: &&QueueSnapshot| each.system.as_str() == system && *each.queue == *queue;
     match found.queues.iter().find(is_it) {
-        Some(queue) if found.is_queue_fresh(queue, now) => Ok(Json(QueueBody::new(found, queue))),
+        Some(queue) if found.is_queue_fresh(queue, now) => Ok(Json(show(found, queue, now))),
         Some(queue) => {
             let age = now.mono.saturating_duration_since(queue.observed.mono);
             let age = age.as_secs();
@@ -153,7 +163,7 @@ pub(super) async fn brokers(State(state): State<AppState>) -> Json<BrokersBody> 
 }
 
 /// Why a broker's queues cannot be shown as the present state.
-fn unavailable(broker: &BrokerSnapshot, now: Now) -> Option<String> {
+pub(super) fn unavailable(broker: &BrokerSnapshot, now: Now) -> Option<String> {
     if broker.is_fresh(now) {
         return None;
     }

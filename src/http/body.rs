@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub(super) struct QueuesBody {
     pub(super) queues: Vec<QueueBody>,
+    /// How many match, also where only a part is listed.
+    pub(super) total: usize,
     /// Brokers whose queues are missing above, and why.
     pub(super) unavailable: Vec<Unavailable>,
 }
@@ -31,6 +33,8 @@ pub(super) struct QueueBody {
     jobs: JobsBody,
     /// Why a state is null that the system can tell elsewhere.
     jobs_unknown_reason: Option<&'static str>,
+    /// How many jobs are ready at least, where `jobs.ready` is null.
+    jobs_ready_at_least: Option<u64>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
@@ -49,12 +53,16 @@ pub(super) struct QueueBody {
     failures_total: Option<u64>,
     retries_total: Option<u64>,
     redelivered_total: Option<u64>,
+    /// Over the last one to two minutes.
+    enqueued_per_second: Option<f32>,
+    started_per_second: Option<f32>,
     /// From the configuration; null where none is set.
     objective: Option<ObjectiveBody>,
     late_starts_total: Option<u64>,
     drain_seconds: Option<f64>,
+    /// Until a job enqueued now would start: behind those that are ready and those prefetched.
     expected_wait_seconds: Option<f64>,
-    /// Why `drain_seconds` and `expected_wait_seconds` are null.
+    /// Why `drain_seconds` or `expected_wait_seconds` is null.
     drain_unknown_reason: Option<&'static str>,
     /// Job slots needed to keep the objective; null without one.
     required_workers: Option<f64>,
@@ -62,6 +70,9 @@ pub(super) struct QueueBody {
     required_workers_unknown_reason: Option<&'static str>,
     /// The same in workers, and what it is computed from.
     demand: DemandBody,
+    /// Jobs that workers have taken in advance, out of `jobs.in_progress`; with late acknowledgement
+    /// those that run are among them. Null where nothing tells.
+    prefetched: Option<u64>,
     /// What the inference from flow rests on; null where it is not used.
     flow: Option<FlowBody>,
     /// What single jobs' recorded times add up to; null where the job system records none.
@@ -101,6 +112,9 @@ struct ObjectiveBody {
 #[derive(Debug, Serialize)]
 struct FlowBody {
     basis: &'static str,
+    /// What ends a wait and counts as a start: `delivery`, when a worker took the job out of the
+    /// queue; with prefetch it runs later.
+    start: &'static str,
     /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
     /// `lower_bound` if they may be missing.
     counts: &'static str,
@@ -109,7 +123,7 @@ struct FlowBody {
     waits_sum_seconds: f64,
     /// Started jobs that are older than the first poll: their wait is unknown.
     censored_total: u64,
-    /// Jobs that left without having been started, where the broker tells the two apart.
+    /// Jobs that left without having been started, where that can be told.
     removed_total: u64,
     /// Jobs that came back to the head.
     put_back_total: u64,
@@ -188,9 +202,11 @@ impl QueueBody {
             ),
         };
         let (jobs, counters) = (queue.jobs, queue.counters);
+        let (enqueued, started) = queue.history.rates();
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
         let required = queue.required_slots(None);
+        let expected = queue.expected_wait();
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
@@ -198,6 +214,7 @@ impl QueueBody {
             queue: queue.queue.to_string(),
             jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
+            jobs_ready_at_least: queue.ready_at_least,
             priorities: queue
                 .priorities
                 .iter()
@@ -207,7 +224,7 @@ impl QueueBody {
             latency_min_seconds: min,
             latency_max_seconds: max,
             latency_unknown_reason: reason,
-            latency_max_unknown_reason: without_max(queue).filter(|_| is_unbounded),
+            latency_max_unknown_reason: is_unbounded.then(|| without_max(queue)),
             source: queue.source.as_str(),
             oldest_job_timestamp_seconds: since,
             oldest_in_progress_timestamp_seconds: queue.oldest_in_progress.map(secs),
@@ -218,14 +235,17 @@ impl QueueBody {
             failures_total: counters.failures,
             retries_total: counters.retries,
             redelivered_total: counters.redelivered,
+            enqueued_per_second: enqueued,
+            started_per_second: started,
             objective: queue.objective.as_ref().map(ObjectiveBody::new),
             late_starts_total: queue.late_starts,
             drain_seconds: drain,
-            expected_wait_seconds: drain,
-            drain_unknown_reason: drain.is_none().then(|| without_drain(queue)),
             required_workers: required.ok(),
             required_workers_unknown_reason: required.err().map(DemandUnknown::as_str),
             demand: DemandBody::new(queue),
+            expected_wait_seconds: expected.map(|wait| wait.as_secs_f64()),
+            drain_unknown_reason: expected.is_none().then(|| without_drain(queue)),
+            prefetched: queue.prefetched,
             flow: queue.flow.as_deref().map(FlowBody::new),
             measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,
@@ -238,19 +258,22 @@ impl QueueBody {
 }
 
 /// Why there is no upper bound of a latency that is known.
-fn without_max(queue: &QueueSnapshot) -> Option<&'static str> {
+pub(super) fn without_max(queue: &QueueSnapshot) -> &'static str {
     let by_flow = queue
         .flow
         .as_ref()
         .and_then(|flow| flow.basis.without_max());
-    by_flow.or(Some("an older job may be waiting elsewhere in the queue"))
+    by_flow.unwrap_or("an older job may be waiting elsewhere in the queue")
 }
 
 /// Why there is no forecast.
-fn without_drain(queue: &QueueSnapshot) -> &'static str {
+pub(super) fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
+        Some(flow) if flow.drain.is_some() => {
+            "workers hold jobs, and jobs have not been seen to wait: no rate is known"
+        }
         Some(_) => "no job starts while jobs are ready",
     }
 }
@@ -276,6 +299,7 @@ impl FlowBody {
         let totals = flow.totals;
         Self {
             basis: flow.basis.as_str(),
+            start: "delivery",
             counts: totals.counts.as_str(),
             waits_count: flow.waits.as_ref().map_or(0, Waits::count),
             waits_sum_seconds: flow.waits.as_ref().map_or(0.0, Waits::sum),

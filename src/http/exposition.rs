@@ -168,8 +168,16 @@ pub(super) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
     response
 }
 
+/// Compressed as everything here is.
+pub(super) fn gzipped(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), LEVEL);
+    // Writing to a vector cannot fail.
+    encoder.write_all(body).ok();
+    encoder.finish().unwrap_or_default()
+}
+
 /// How much one value of a header's list is wanted: its weight, 0 if it is not listed.
-fn weight(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> f64 {
+pub(super) fn weight(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> f64 {
     headers
         .get_all(name)
         .iter()

@@ -1,4 +1,4 @@
-//! The HTTP server: `/metrics`, the JSON API, health. Reads the latest snapshot; never a broker.
+//! The HTTP server: `/metrics`, the JSON API, the status page, health. Reads the latest snapshot; never a broker.
 
 mod api;
 mod auth;
@@ -6,8 +6,10 @@ mod body;
 mod demand;
 mod exposition;
 mod health;
-mod index;
+mod history;
+mod listing;
 mod problem;
+mod status;
 
 use crate::metrics::OwnMetrics;
 use crate::model::Snapshot;
@@ -49,12 +51,19 @@ impl AppState {
 /// All paths.
 pub fn router(state: AppState) -> Router {
     Router::new()
-        .route("/", get(index::index))
+        .route("/", get(status::page))
+        .route("/status.css", get(status::style))
+        .route("/status.js", get(status::script))
+        .route("/favicon.svg", get(status::icon))
         .route("/metrics", get(exposition::metrics))
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
         .route("/api/v1/queues", get(api::queues))
         .route("/api/v1/queues/{broker}/{system}/{queue}", get(api::queue))
+        .route(
+            "/api/v1/queues/{broker}/{system}/{queue}/history",
+            get(api::history),
+        )
         .route("/api/v1/brokers", get(api::brokers))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::only_get)

@@ -26,7 +26,7 @@ pub(super) fn is_active(snapshot: &Snapshot, query: &Query, now: Now) -> Result<
     let queues = select(snapshot, query, now)?;
     let ready: f64 = queues
         .iter()
-        .filter_map(|queue| queue.jobs.ready)
+        .filter_map(|queue| queue.jobs.ready.or(queue.ready_at_least))
         .map(|ready| ready as f64)
         .sum();
     let held = |queue: &&QueueSnapshot| queue.jobs.in_progress.max(queue.busy_workers);
@@ -131,11 +131,10 @@ fn value_of(queue: &QueueSnapshot, query: &Query) -> Result<f64, Refused> {
         }
         Metric::Latency => latency(queue),
         Metric::ExpectedWait => {
-            let flow = queue.flow.as_ref().filter(|_| queue.demand.is_warm);
-            let drain = flow.and_then(|flow| flow.drain);
-            let drain = drain.map(|drain| drain.as_secs_f64());
+            let wait = queue.expected_wait().filter(|_| queue.demand.is_warm);
+            let wait = wait.map(|wait| wait.as_secs_f64());
             let why = "it has not been watched for long enough, or no job has started";
-            drain.ok_or_else(|| unknown(queue, "how long a new job will wait", why))
+            wait.ok_or_else(|| unknown(queue, "how long a new job will wait", why))
         }
         Metric::Ready => match queue.jobs.ready {
             Some(ready) => Ok(ready as f64),

@@ -2,7 +2,7 @@
 //! there is a depth, and what positions tell of the flow.
 
 use super::glob;
-use super::marker::{Budget, Follow, Memory};
+use super::marker::{Follow, Memory, Several};
 use super::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
@@ -37,9 +37,7 @@ struct Lists {
 struct Depths<'a> {
     layout: &'a mut Lists,
     queues: &'a [QueueRef],
-    lists: Vec<Follow>,
-    asked: Vec<usize>,
-    budget: Budget,
+    lists: Several,
 }
 
 impl Layout for Lists {
@@ -81,27 +79,16 @@ impl Layout for Lists {
         Box::new(Depths {
             layout: self,
             queues,
-            lists,
-            asked: Vec::new(),
-            budget: Budget::default(),
+            lists: Several::new(lists),
         })
     }
 }
 
 impl Probe for Depths<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        for (index, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
-            if let Some(list) = self.lists.get_mut(index) {
-                list.take(reply, &mut self.layout.memory, &mut self.budget);
-            }
-        }
-        let mut reads = Vec::new();
-        for (index, list) in self.lists.iter().enumerate() {
-            if let Some(read) = list.ask() {
-                reads.push(read);
-                self.asked.push(index);
-            }
-        }
+        self.lists
+            .take(&mut replies.into_iter(), &mut self.layout.memory);
+        let reads = self.lists.ask();
         if !reads.is_empty() {
             return Step::Read(reads);
         }
@@ -110,7 +97,7 @@ impl Probe for Depths<'_> {
         Step::Done(
             self.queues
                 .iter()
-                .zip(lists)
+                .zip(lists.into_lists())
                 .map(|(queue, list)| observe(queue, list, memory))
                 .collect(),
         )

@@ -9,6 +9,8 @@ pub mod name;
 pub mod rabbitmq;
 pub mod redis;
 pub mod rq;
+pub mod stream;
+pub mod taskiq;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +40,16 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Taskiq,
+        redis: Some(taskiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Stream,
+        redis: Some(stream::bind),
         rabbitmq: None,
     },
     Row {

@@ -53,14 +53,17 @@ pub enum Read {
     XinfoGroups(Bytes),
     /// `XPENDING key group`: count, first and last id, consumers.
     Xpending(Bytes, Bytes),
-    /// The entry of a group that has been pending longest.
-    XpendingOldest(Bytes, Bytes),
+    /// The pending entries of a group with the lowest ids, at most [`Read::MAX_ELEMENTS`]: id,
+    /// consumer, milliseconds since the last delivery, deliveries.
+    XpendingFirst(Bytes, Bytes, u32),
     /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
     XrangeAfter(Bytes, Bytes, u32),
     /// The last entry.
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
     Zrange(Bytes, u32, u32),
+    /// The last members, at most [`Read::MAX_ELEMENTS`], and their scores, lowest score first.
+    ZrangeLast(Bytes, u32),
     Exists(Bytes),
     Type(Bytes),
     /// Where in a list an element is: up to `matches` indexes from the left, looking at no more than
@@ -118,10 +121,11 @@ impl Read {
             | Self::XinfoStream(key)
             | Self::XinfoGroups(key)
             | Self::Xpending(key, _)
-            | Self::XpendingOldest(key, _)
+            | Self::XpendingFirst(key, ..)
             | Self::XrangeAfter(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
+            | Self::ZrangeLast(key, _)
             | Self::Exists(key)
             | Self::Type(key)
             | Self::Lpos { key, .. }
@@ -144,10 +148,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// A length or count.
+    /// A length or count. No server holds more than 2^52 of anything, so sums stay in range and
+    /// fractions exact.
     pub fn count(self) -> Result<u64, Refusal> {
         match self {
-            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0)),
+            Self::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(1 << 52)),
             other => Err(other.unexpected("a number")),
         }
     }
@@ -261,6 +266,8 @@ pub enum KeyMeaning {
     /// What it is, [`Layout::identify`] tells from the replies to these. Where it is nothing, they
     /// are not asked again on this connection.
     Ask(Vec<Read>),
+    /// The same, of what can become a queue later on: asked at every search.
+    AskAgain(Vec<Read>),
     Nothing,
 }
 

@@ -1,6 +1,11 @@
 //! A Redis in memory that answers [`Read`]s from keys recorded from real job systems, and a driver
 //! that holds a layout's conversations with it.
 
+pub(crate) mod arbitrary;
+mod fuzz;
+mod recordings;
+mod systems;
+
 use super::glob;
 use super::name;
 use super::redis::{
@@ -8,10 +13,13 @@ use super::redis::{
     Side, Step,
 };
 use crate::config;
-use crate::model::{Observation, Timestamp};
+use crate::model::{Observation, SystemTotals, Timestamp};
 use base64::Engine as _;
+use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+mod stream;
 
 /// A Redis of which only the options of the job systems matter.
 pub(crate) fn redis() -> config::Redis {
@@ -48,6 +56,19 @@ pub(crate) fn redis() -> config::Redis {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Keyspace(BTreeMap<Vec<u8>, Stored>);
 
+/// What one poll gave and cost.
+struct Driven {
+    outcomes: Vec<Outcome>,
+    /// Commands about each queue.
+    costs: Vec<usize>,
+    /// Commands about all queues together.
+    overview: usize,
+    totals: Option<SystemTotals>,
+}
+
+/// What the Redis source allows a conversation.
+const MAX_ROUNDS: usize = 16;
+
 #[derive(Debug, Clone)]
 pub(crate) enum Stored {
     Text(Vec<u8>),
@@ -60,6 +81,7 @@ pub(crate) enum Stored {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(Vec<Vec<u8>>),
     Zset(Vec<(Vec<u8>, f64)>),
+    Stream(stream::Stream),
 }
 
 impl Keyspace {
@@ -91,6 +113,32 @@ impl Keyspace {
                 head,
             },
         )
+    }
+
+    /// Puts other values at some keys, and bytes in place of some elements and fields.
+    fn change(&mut self, values: &[(Index, Stored)], parts: &[(Index, Vec<u8>)]) {
+        let keys: Vec<Vec<u8>> = self.0.keys().cloned().collect();
+        for (at, value) in values {
+            self.0.insert(at.get(&keys).clone(), value.clone());
+        }
+        for (at, part) in parts {
+            let Some(stored) = self.0.get_mut(at.get(&keys)) else {
+                continue;
+            };
+            match stored {
+                Stored::Text(text) => text.clone_from(part),
+                Stored::List { head, tail, .. } => {
+                    let all = head.iter_mut().chain(tail);
+                    all.for_each(|element| element.clone_from(part));
+                }
+                Stored::Hash(fields) => {
+                    fields.values_mut().for_each(|value| value.clone_from(part));
+                }
+                Stored::Set(members) => members.push(part.clone()),
+                Stored::Zset(members) => members.insert(0, (part.clone(), 0.0)),
+                Stored::Stream(_) => {}
+            }
+        }
     }
 
     /// What a Redis with these keys answers.
@@ -164,6 +212,17 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
+            (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
+                scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
+            }
+            (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
+                stream.answer(read).unwrap()
+            }
+            (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
+                kind: RefusalKind::Other,
+                message: "ERR no such key".into(),
+            }),
+            (Read::XrangeAfter(..) | Read::XpendingFirst(..), None) => Reply::Array(Vec::new()),
             (Read::Atomic(_, reads), _) => Reply::Array(self.answers(reads)),
             (
                 Read::Lpos {
@@ -193,6 +252,7 @@ impl Keyspace {
                 Read::Lrange(..)
                 | Read::Smembers(_)
                 | Read::Zrange(..)
+                | Read::ZrangeLast(..)
                 | Read::ZrangeByScore { .. }
                 | Read::Hgetall(_),
                 None,
@@ -212,24 +272,64 @@ impl Keyspace {
     /// Finds the layout's queues and polls them, as the Redis source does.
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
+        self.overview(layout, now);
+        self.converse(layout, &queues, now).0
+    }
+
+    /// The same with a conversation for each queue, so that each has its cost.
+    fn drive(&self, layout: &mut dyn Layout, now: Timestamp) -> Driven {
+        let queues = self.discover(layout);
+        let overview = self.overview(layout, now);
+        let (outcomes, costs) = queues
+            .chunks(1)
+            .map(|queue| {
+                let (mut outcomes, cost) = self.converse(layout, queue, now);
+                (outcomes.remove(0), cost)
+            })
+            .unzip();
+        Driven {
+            outcomes,
+            costs,
+            overview,
+            totals: layout.totals(),
+        }
+    }
+
+    /// What concerns all queues together; the commands that it took.
+    fn overview(&self, layout: &mut dyn Layout, now: Timestamp) -> usize {
         layout.begin();
         let mut replies = Vec::new();
-        for round in 0.. {
-            assert!(round < 16, "the overview does not end");
+        let mut cost = 0;
+        for round in 0..MAX_ROUNDS {
             let reads = layout.overview(round, replies, now);
             if reads.is_empty() {
-                break;
+                return cost;
             }
+            cost += commands(&reads);
             replies = self.answers(&reads);
         }
-        let mut probe = layout.probe(&queues, now);
+        panic!("the overview does not end");
+    }
+
+    /// One conversation, and the commands that it took.
+    fn converse(
+        &self,
+        layout: &mut dyn Layout,
+        queues: &[QueueRef],
+        now: Timestamp,
+    ) -> (Vec<Outcome>, usize) {
+        let mut probe = layout.probe(queues, now);
         let mut replies = Vec::new();
-        for _ in 0..16 {
+        let mut cost = 0;
+        for _ in 0..MAX_ROUNDS {
             match probe.step(replies) {
-                Step::Read(reads) => replies = self.answers(&reads),
+                Step::Read(reads) => {
+                    cost += commands(&reads);
+                    replies = self.answers(&reads);
+                }
                 Step::Done(outcomes) => {
                     assert_eq!(outcomes.len(), queues.len());
-                    return outcomes;
+                    return (outcomes, cost);
                 }
             }
         }
@@ -291,7 +391,9 @@ impl Keyspace {
         match layout.key(key) {
             KeyMeaning::Nothing => Vec::new(),
             KeyMeaning::Set => self.members(layout, key),
-            KeyMeaning::Ask(reads) => layout.identify(key, self.answers(&reads)),
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => {
+                layout.identify(key, self.answers(&reads))
+            }
             KeyMeaning::Queue { name, of_type } => {
                 let is_one = of_type.contains(&stored.kind());
                 is_one.then_some(name).into_iter().collect()
@@ -318,6 +420,7 @@ impl Stored {
             Self::Hash(_) => "hash",
             Self::Set(_) => "set",
             Self::Zset(_) => "zset",
+            Self::Stream(_) => "stream",
         }
     }
 
@@ -341,6 +444,14 @@ impl Stored {
             .and_then(|place| tail.get(place));
         bytes(head.get(place).or(from_tail).or(tail.last()))
     }
+}
+
+fn commands(reads: &[Read]) -> usize {
+    let width = |read: &Read| match read {
+        Read::Atomic(_, reads) => reads.len() + 2,
+        _ => 1,
+    };
+    reads.iter().map(width).sum()
 }
 
 /// Members and scores as `WITHSCORES` interleaves them.
@@ -390,6 +501,7 @@ fn stored(value: &Value) -> Stored {
                     .collect(),
             )
         }
+        "stream" => Stored::Stream(stream::Stream::recorded(value)),
         "set" => Stored::Set(items("members")),
         "zset" => Stored::Zset(
             value["zrange_withscores"]

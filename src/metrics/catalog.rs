@@ -86,11 +86,11 @@ catalog! {
     QUEUE_FAILURES = Counter "tailback_queue_failures_total" QUEUE, "Failed attempts.";
     QUEUE_RETRIES = Counter "tailback_queue_retries_total" QUEUE, "Jobs put back to be tried again.";
     QUEUE_REDELIVERED = Counter "tailback_queue_redelivered_total" QUEUE,
-        "Jobs handed out again after a worker gave them back or went away.";
+        "Jobs that came back after a worker had them: handed out again, or seen to return to the queue.";
     QUEUE_DRAIN = Gauge "tailback_queue_drain_seconds" QUEUE,
-        "Time until the ready jobs are started at the present rate; absent when no rate is known.";
+        "Time until the ready jobs are taken at the present rate; absent when no rate is known.";
     QUEUE_EXPECTED_WAIT = Gauge "tailback_queue_expected_wait_seconds" QUEUE,
-        "Forecast of the wait of a job enqueued now; absent when no rate is known.";
+        "Forecast of the wait of a job enqueued now, also behind those that workers have prefetched; absent when no rate is known.";
     QUEUE_REQUIRED_WORKERS = Gauge "tailback_queue_required_workers" QUEUE,
         "Job slots needed to keep the objective; absent without one.";
     QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,

@@ -133,13 +133,13 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_REDELIVERED, |queue| {
         count(queue.counters.redelivered)
     });
-    for def in [&QUEUE_DRAIN, &QUEUE_EXPECTED_WAIT] {
-        // What is enqueued now starts after all that is ready.
-        each(encoder, queues, def, |queue| {
-            let drain = queue.flow.as_ref()?.drain?;
-            Some(Value::Float(drain.as_secs_f64()))
-        });
-    }
+    each(encoder, queues, &QUEUE_DRAIN, |queue| {
+        let drain = queue.flow.as_ref()?.drain?;
+        Some(Value::Float(drain.as_secs_f64()))
+    });
+    each(encoder, queues, &QUEUE_EXPECTED_WAIT, |queue| {
+        Some(Value::Float(queue.expected_wait()?.as_secs_f64()))
+    });
     each(encoder, queues, &QUEUE_REQUIRED_WORKERS, |queue| {
         queue.required_slots(None).ok().map(Value::Float)
     });

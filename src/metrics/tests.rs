@@ -69,6 +69,7 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
     let mut flowing = seen(System::List, "flowing");
     flowing.window.to = at(secs);
     flowing.jobs.ready = Some(ready);
+    flowing.prefetched = Some(2);
     flowing.flow = Some(FlowSample {
         span: Span {
             from: secs,
@@ -83,8 +84,8 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
                 is_first: false,
                 turned_over: false,
                 is_pushed: false,
-                unseen: 0,
                 out_of_order: false,
+                ..Arrivals::default()
             },
             started: None,
             head: LineHead::PLAIN,

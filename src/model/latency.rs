@@ -78,6 +78,11 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
+    /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
+    /// to be had.
+    NotCounted,
+    /// Redis does not know how far a group is behind, and too many entries wait to be counted.
+    LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
 }
@@ -110,6 +115,15 @@ impl Reason {
             Self::PositionsNotReadable => {
                 "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
                  the rights llen, lindex, lpos, multi and exec"
+            }
+            Self::NotCounted => {
+                "jobs carry no time, and the broker does not count them for tailback: \
+                 management.rates_mode is none, statistics are switched off, or there is no \
+                 management API"
+            }
+            Self::LagUnknown => {
+                "Redis does not know the lag of the group (entries were deleted, or its position was \
+                 set), and more wait than tailback counts one by one"
             }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"

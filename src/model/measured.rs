@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// Waits and run times of single jobs, since the first poll. Immutable and shared.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MeasuredView {
-    /// Of all jobs that started; absent until one has, or where only a sample is seen.
+    /// Of all jobs that started; absent until one has, and for good once only some were seen: what
+    /// has stopped counting all must not stand for all.
     pub waits: Option<Waits>,
     /// Of some of the jobs that started.
     pub sampled_waits: Option<Waits>,
@@ -17,6 +18,8 @@ pub struct MeasuredView {
     pub late: u64,
     /// Observations before which records were lost.
     pub gaps: u64,
+    /// Only some of the jobs that start are seen.
+    pub is_sample: bool,
 }
 
 impl MeasuredView {
@@ -30,7 +33,7 @@ impl MeasuredView {
             Some(view)
                 if *seen
                     == Measured {
-                        is_sample: seen.is_sample,
+                        is_sample: view.is_sample,
                         ..Measured::default()
                     } =>
             {
@@ -39,13 +42,16 @@ impl MeasuredView {
             Some(view) => Arc::unwrap_or_clone(view),
             None => Self::default(),
         };
-        let waits = match seen.is_sample {
+        view.is_sample |= seen.is_sample;
+        let waits = match view.is_sample {
             true => &mut view.sampled_waits,
             false => &mut view.waits,
         };
         record(waits, &seen.waits, settings.buckets);
         record(&mut view.runs, &seen.runs, settings.buckets);
-        if let Some(objective) = settings.objective.filter(|_| !seen.is_sample) {
+        if view.is_sample {
+            (view.waits, view.late) = (None, 0);
+        } else if let Some(objective) = settings.objective {
             let late = seen.waits.iter().filter(|wait| **wait > objective).count();
             view.late = view.late.saturating_add(late as u64);
         }
@@ -91,12 +97,20 @@ mod tests {
         let same = MeasuredView::after(Some(Arc::clone(&view)), &Measured::default(), &settings);
         assert!(Arc::ptr_eq(&view, &same));
         drop(same);
-        let view = Arc::unwrap_or_clone(MeasuredView::after(Some(view), &some, &settings));
-        let waits = view.waits.unwrap();
-        assert_eq!((waits.count(), waits.sum()), (2, 6.0));
+        let waits = view.waits.as_ref().unwrap();
+        assert_eq!((waits.count(), waits.sum(), view.late), (2, 6.0, 1));
         assert_eq!(waits.buckets().collect::<Vec<_>>(), [(1.0, 1), (10.0, 2)]);
-        assert_eq!(view.sampled_waits.unwrap().count(), 1);
-        assert_eq!(view.runs.unwrap().buckets().last(), Some((10.0, 0)));
-        assert_eq!((view.gaps, view.late), (1, 1));
+        let view = Arc::unwrap_or_clone(MeasuredView::after(Some(view), &some, &settings));
+        assert_eq!(view.sampled_waits.as_ref().unwrap().count(), 1);
+        assert_eq!(
+            view.runs.as_ref().unwrap().buckets().last(),
+            Some((10.0, 0))
+        );
+        assert_eq!(view.gaps, 1);
+        // Nothing stands for all jobs any more, also not what is counted as if it did.
+        assert_eq!((&view.waits, view.late), (&None, 0));
+        let later = MeasuredView::after(Some(Arc::new(view)), &all, &settings);
+        assert_eq!((&later.waits, later.late), (&None, 0));
+        assert_eq!(later.sampled_waits.as_ref().unwrap().count(), 3);
     }
 }

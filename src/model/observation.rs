@@ -74,6 +74,8 @@ pub struct Observation {
     pub jobs: Jobs,
     /// Why a state is unknown here that the system can tell elsewhere.
     pub jobs_unknown: Option<Reason>,
+    /// How many jobs are ready at least, where it is not known how many there are.
+    pub ready_at_least: Option<u64>,
     /// Ready jobs by priority level, where the system has levels.
     pub priorities: Vec<(u8, u64)>,
     pub head: Head,
@@ -81,6 +83,9 @@ pub struct Observation {
     pub oldest_in_progress: Option<Timestamp>,
     /// When the earliest scheduled or retrying job is due.
     pub next_due: Option<Timestamp>,
+    /// Jobs that have been delivered and hold up those that come after: workers have taken them in
+    /// advance. With late acknowledgement those that run are among them.
+    pub prefetched: Option<u64>,
     /// Consumers or workers attached to the queue.
     pub consumers: Option<u64>,
     /// Workers executing a job of the queue.
@@ -106,10 +111,12 @@ impl Observation {
             interval: None,
             jobs: Jobs::default(),
             jobs_unknown: None,
+            ready_at_least: None,
             priorities: Vec::new(),
             head: Head::Unknown(Reason::NoTimestamp),
             oldest_in_progress: None,
             next_due: None,
+            prefetched: None,
             consumers: None,
             busy_workers: None,
             paused: None,

@@ -165,8 +165,8 @@ mod tests {
                     is_first: false,
                     turned_over: false,
                     is_pushed: true,
-                    unseen: 0,
                     out_of_order: false,
+                    ..Arrivals::default()
                 },
                 started: None,
                 head: LineHead::PLAIN,

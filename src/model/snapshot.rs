@@ -3,6 +3,7 @@
 
 use super::demand::Demand;
 use super::flow::{FlowView, Waits};
+use super::history::History;
 use super::latency::LatencySource;
 use super::measured::MeasuredView;
 use super::observation::{Counters, Jobs, SystemTotals};
@@ -84,7 +85,7 @@ impl BrokerSnapshot {
 
     /// Whether one queue's own observation is recent enough.
     pub fn is_queue_fresh(&self, queue: &QueueSnapshot, now: Now) -> bool {
-        let limit = self.stale_after.max(queue.interval * 2);
+        let limit = held(self.stale_after, queue.interval);
         now.mono.saturating_duration_since(queue.observed.mono) <= limit
     }
 
@@ -92,6 +93,11 @@ impl BrokerSnapshot {
     pub fn is_up(&self, now: Now) -> bool {
         self.last_poll_ok && self.is_fresh(now)
     }
+}
+
+/// How long an observation of a queue that is read at this interval counts.
+pub(super) fn held(stale_after: Duration, interval: Duration) -> Duration {
+    stale_after.max(interval * 2)
 }
 
 /// What the broker was asked and how much went over the wire, since we started.
@@ -121,12 +127,15 @@ pub struct QueueSnapshot {
     pub interval: Duration,
     pub jobs: Jobs,
     pub jobs_unknown: Option<Reason>,
+    pub ready_at_least: Option<u64>,
     pub priorities: Vec<(u8, u64)>,
     pub latency: Latency,
     /// Where the queue's latencies come from; kept while the queue is empty.
     pub source: LatencySource,
     pub oldest_in_progress: Option<Timestamp>,
     pub next_due: Option<Timestamp>,
+    /// Delivered to workers, but with early acknowledgement not yet started.
+    pub prefetched: Option<u64>,
     pub consumers: Option<u64>,
     pub busy_workers: Option<u64>,
     pub paused: Option<bool>,
@@ -142,13 +151,30 @@ pub struct QueueSnapshot {
     /// Recorded times of single jobs; absent where the job system records none.
     pub measured: Option<Arc<MeasuredView>>,
     pub demand: Demand,
+    /// The last hour.
+    pub history: History,
 }
 
 impl QueueSnapshot {
-    /// The histogram of waits: of recorded times where all jobs have them, else inferred.
+    /// Forecast for a job that is enqueued now: it starts when all that is ready has been delivered,
+    /// and all that workers have taken in advance has been started.
+    pub fn expected_wait(&self) -> Option<Duration> {
+        let flow = self.flow.as_ref()?;
+        let drain = flow.drain?;
+        match self.prefetched {
+            None | Some(0) => Some(drain),
+            Some(held) => {
+                let secs = held as f64 / flow.departures_per_second;
+                drain.checked_add(Duration::try_from_secs_f64(secs).ok()?)
+            }
+        }
+    }
+
+    /// The histogram of waits: of recorded times where all jobs have them, else inferred. Never of
+    /// one after the other, which would fall.
     pub fn waits(&self) -> Option<&Waits> {
         match &self.measured {
-            Some(measured) if measured.waits.is_some() => measured.waits.as_ref(),
+            Some(measured) if !measured.is_sample => measured.waits.as_ref(),
             _ => self.flow.as_ref()?.waits.as_ref(),
         }
     }

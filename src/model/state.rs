@@ -3,10 +3,11 @@
 mod queue;
 
 use super::counter::MonotoneCounter;
-use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift};
+use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally};
+use super::history::Seen;
 use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
-use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot};
+use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, held};
 use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
 use queue::QueueMemory;
@@ -39,8 +40,8 @@ pub struct PollSuccess {
     /// The budget asks for so much time between polls.
     pub needed_interval: Duration,
     pub dropped: BTreeMap<DropReason, u64>,
-    /// Pushes to all lists of the broker so far, where it tells.
-    pub pushes: Option<u64>,
+    /// What the broker counts of all its lists together, where it tells.
+    pub tally: Tally,
     /// Faults of single queues; the poll as a whole is good.
     pub faults: Vec<PollFailure>,
 }
@@ -166,7 +167,7 @@ impl BrokerState {
         let polls = self.snapshot.polls;
         let mut observations = success.observations;
         self.take_up(&observations);
-        let counts = self.settle(success.pushes, &mut observations);
+        let counts = self.settle(success.tally, &mut observations);
         let settings = Settings {
             buckets: &self.wait_buckets,
             counts,
@@ -188,7 +189,10 @@ impl BrokerState {
                     )
                 });
             (memory.seen, memory.read) = (polls, polls);
-            queues.push(memory.fold(observation, (at, interval), &settings));
+            let mut queue = memory.fold(observation, (at, interval), &settings);
+            let held = held(self.snapshot.stale_after, queue.interval);
+            queue.history = memory.history.fold(Seen::from(&queue), held);
+            queues.push(queue);
         }
         self.keep(
             success.kept,
@@ -245,33 +249,26 @@ impl BrokerState {
         }
     }
 
-    /// Shares out the arrivals that no poll has seen.
-    fn settle(&mut self, pushes: Option<u64>, observations: &mut [Observation]) -> Counts {
+    /// Tells each line its part of what the broker has counted.
+    fn settle(&mut self, tally: Tally, observations: &mut [Observation]) -> Counts {
         let quiet = FlowMemory::default();
         let claims: Vec<Claim> = observations
             .iter()
-            .filter_map(|seen| Some((seen, seen.flow.as_ref()?)))
-            .flat_map(|(seen, sample)| {
+            .enumerate()
+            .filter_map(|(index, seen)| Some((index, seen, seen.flow.as_ref()?)))
+            .flat_map(|(index, seen, sample)| {
                 let key = (seen.system, Arc::clone(&seen.queue));
                 let memory = self.queues.get(&key).map_or(&quiet, |memory| &memory.flow);
-                memory.claims(sample)
+                memory.claims(index, sample)
             })
             .collect();
-        let Some((shares, counts)) = self.ledger.settle(pushes, &claims) else {
-            // What nobody could miss needs no count of pushes to be exact.
-            return match claims.iter().any(|claim| claim.may_have_more) {
-                true => Counts::LowerBound,
-                false => Counts::Exact,
-            };
-        };
+        let settled = self.ledger.settle(tally, &claims);
         let lines = observations
             .iter_mut()
             .filter_map(|seen| seen.flow.as_mut())
             .flat_map(|sample| &mut sample.lines);
-        for (line, share) in lines.zip(shares) {
-            line.arrivals.unseen = share;
-        }
-        counts
+        settled.hand_out(lines);
+        settled.counts
     }
 
     /// Takes over what is known of queues that were not due.

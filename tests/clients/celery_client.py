@@ -3,8 +3,10 @@
     celery_client.py send QUEUE COUNT [--task noop] [--arg X] [--priority P] [--countdown S]
                                       [--timestamp] [--payload BYTES] [--record PATH]
     celery_client.py depth QUEUE...
+    celery_client.py purge QUEUE
 
-Prints JSON: what was sent with the times before and after, or the depth of each queue.
+Prints JSON: what was sent with the times before and after, the depth of each queue, or what was
+purged.
 """
 
 import argparse
@@ -45,6 +47,11 @@ def depth(args):
         }
 
 
+def purge(args):
+    with app.connection_for_write() as connection:
+        return {"purged": connection.default_channel.queue_purge(args.queue)}
+
+
 parser = argparse.ArgumentParser()
 commands = parser.add_subparsers(required=True)
 command = commands.add_parser("send")
@@ -61,5 +68,8 @@ command.add_argument("--record", help="file in which each task writes its own ti
 command = commands.add_parser("depth")
 command.set_defaults(run=depth)
 command.add_argument("queues", nargs="+")
+command = commands.add_parser("purge")
+command.set_defaults(run=purge)
+command.add_argument("queue")
 args = parser.parse_args()
 print(json.dumps(args.run(args)))

@@ -1,6 +1,6 @@
 """Brings jobs into each state of RQ and counts them, as RQ's own library sees it.
 
-    rq_client.py URL send QUEUE COUNT [--task noop] [--arg X] [--at-front]
+    rq_client.py URL send QUEUE COUNT [--task noop] [--arg X] [--at-front] [--result-ttl S]
     rq_client.py URL schedule QUEUE COUNT SECONDS     due in SECONDS
     rq_client.py URL defer QUEUE COUNT                waiting for a job that waits in QUEUE-before
     rq_client.py URL dangle QUEUE COUNT               delete the jobs of the first COUNT ids
@@ -46,7 +46,9 @@ def send(queue, args):
     function = getattr(rq_tasks, args.task)
     positional = [args.arg] if args.arg else []
     for _ in range(args.count):
-        queue.enqueue(function, *positional, at_front=args.at_front)
+        queue.enqueue(
+            function, *positional, at_front=args.at_front, result_ttl=args.result_ttl
+        )
 
 
 def schedule(queue, args):
@@ -88,6 +90,7 @@ command(
     ("--task", {"default": "noop"}),
     ("--arg", {}),
     ("--at-front", {"action": "store_true"}),
+    ("--result-ttl", {"type": int}),
 )
 command("schedule", schedule, QUEUE, COUNT, ("seconds", {"type": float}))
 command("defer", defer, QUEUE, COUNT)

@@ -4,11 +4,13 @@
 use std::collections::VecDeque;
 use tailback::layout::redis::{Read, Reply, Side};
 
-/// A message: its number among the arrivals, and whether it was put back.
+/// A message: its number among the arrivals, whether it was put back, and when it was sent if it
+/// says so, in microseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Message {
     pub id: usize,
     pub redelivered: bool,
+    pub sent: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -22,13 +24,17 @@ pub struct Lists {
 
 impl Message {
     fn bytes(self) -> Vec<u8> {
-        let headers = match self.redelivered {
-            true => r#"{"redelivered": true}"#,
-            false => "{}",
-        };
+        let mut headers = Vec::new();
+        if self.redelivered {
+            headers.push(r#""redelivered": true"#.to_owned());
+        }
+        if let Some(sent) = self.sent {
+            headers.push(format!(r#""enqueued_at": {:.6}"#, sent as f64 / 1e6));
+        }
         format!(
-            r#"{{"body": "{}", "headers": {headers}, "properties": {{}}}}"#,
-            self.id
+            r#"{{"body": "{}", "headers": {{{}}}, "properties": {{}}}}"#,
+            self.id,
+            headers.join(", ")
         )
         .into()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tailback::config::{Config, Endpoint, Environment};
 use tailback::layout::LAYOUTS;
 use tailback::layout::redis::{Layout, Outcome, QueueRef, Step};
-use tailback::model::flow::{Claim, Counts, FlowMemory, Ledger, Settings, Span};
+use tailback::model::flow::{Claim, FlowMemory, Ledger, Settings, Span, Tally};
 use tailback::model::{FlowView, Latency, System, Timestamp, Window};
 
 const KEYS: [&[u8]; 4] = [b"q", b"q\x06\x163", b"q\x06\x166", b"q\x06\x169"];
@@ -36,6 +36,8 @@ pub struct Run {
     pub lists: Lists,
     /// Waiting at the end.
     pub left: u64,
+    pub pushed: u64,
+    pub purged: u64,
 }
 
 impl Score {
@@ -76,6 +78,9 @@ pub fn estimated(view: &FlowView, share: f64) -> f64 {
         .map_or(f64::INFINITY, |(bound, _)| bound)
 }
 
+/// The broker's counts are read so many seconds before its lists.
+const COUNTED_EARLIER: f64 = 0.003;
+
 fn celery() -> Box<dyn Layout> {
     let text = "[brokers.main.redis]\nurl = 'redis://localhost'\n";
     let config = Config::from_toml(text, "c.toml", &Environment::default()).unwrap();
@@ -106,7 +111,6 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     };
     let queues = [queue];
     let (mut layout, mut memory) = (celery(), (FlowMemory::default(), Ledger::default()));
-    let mut pushes = 0;
     let buckets = fine_buckets();
     let mut out = Run {
         lists: Lists::new(&KEYS),
@@ -116,23 +120,27 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     let (mut next, mut at, mut taken) = (0, start, 0u64);
     let (mut taken_before, mut pace) = (0u64, (0.0, 0.0));
     while at < scenario.secs {
+        let mut counted = None;
         while let Some(event) = events.get(next).filter(|event| event.at <= at) {
+            if event.at > at - COUNTED_EARLIER && counted.is_none() {
+                counted = Some((out.pushed, taken));
+            }
             let list = out.lists.level(event.level);
             let id = event.message;
+            let sent = scenario.arrivals.get(id).filter(|_| scenario.stamped);
+            let message = |redelivered| Message {
+                id,
+                redelivered,
+                sent: sent.map(|(at, _)| broker_time(*at).micros()),
+            };
             match event.what {
                 What::Arrives => {
-                    pushes += 1;
-                    list.push_front(Message {
-                        id,
-                        redelivered: false,
-                    });
+                    out.pushed += 1;
+                    list.push_front(message(false));
                 }
                 What::IsPutBack => {
                     back.insert(id);
-                    list.push_back(Message {
-                        id,
-                        redelivered: true,
-                    });
+                    list.push_back(message(true));
                 }
                 What::IsTaken => {
                     assert_eq!(list.pop_back().map(|message| message.id), Some(id));
@@ -141,11 +149,20 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
                         out.true_waits.push(event.at - scenario.arrivals[id].0);
                     }
                 }
-                What::Purge => list.clear(),
+                What::Purge => {
+                    out.purged += list.len() as u64;
+                    list.clear();
+                }
             }
             next += 1;
         }
-        let told = told.then_some(pushes);
+        let (pushes, deliveries) = counted.unwrap_or((out.pushed, taken));
+        let tally = Tally {
+            pushes: told.then_some(pushes),
+            deliveries: told.then_some(deliveries),
+            deliveries_after: told.then_some(taken),
+            is_partial: false,
+        };
         let latency = poll(
             &mut *layout,
             &mut memory,
@@ -153,7 +170,7 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
             &queues,
             at,
             &buckets,
-            told,
+            tally,
         );
         out.polls += 1;
         let oldest = out.lists.heads().map(|head| head.id).min();
@@ -220,7 +237,7 @@ fn poll(
     queues: &[QueueRef],
     at: f64,
     buckets: &Arc<[f64]>,
-    pushes: Option<u64>,
+    tally: Tally,
 ) -> Latency {
     let now = broker_time(at);
     layout.begin();
@@ -245,18 +262,10 @@ fn poll(
                 };
                 let mut sample = observation.flow.unwrap();
                 sample.span = Span { from: at, to: at };
-                let claims: Vec<Claim> = memory.claims(&sample).collect();
-                let settled = ledger.settle(pushes, &claims);
-                let counts = settled
-                    .as_ref()
-                    .map_or(Counts::LowerBound, |(_, counts)| *counts);
-                for (line, share) in sample
-                    .lines
-                    .iter_mut()
-                    .zip(settled.into_iter().flat_map(|(shares, _)| shares))
-                {
-                    line.arrivals.unseen = share;
-                }
+                let claims: Vec<Claim> = memory.claims(0, &sample).collect();
+                let settled = ledger.settle(tally, &claims);
+                settled.hand_out(sample.lines.iter_mut());
+                let counts = settled.counts;
                 let settings = Settings {
                     buckets,
                     counts,

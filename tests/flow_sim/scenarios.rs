@@ -19,6 +19,7 @@ pub fn scenario(name: &'static str, secs: f64, nodes: Vec<Node>, arrivals: Vec<f
         crashes: Vec::new(),
         purges: Vec::new(),
         levels: 1,
+        stamped: false,
     }
 }
 
@@ -36,6 +37,10 @@ pub fn scenarios(secs: f64) -> Vec<Scenario> {
         all.push(scenario(name, secs, vec![FOUR], arrivals));
     }
     let arrivals = random.poisson(secs, 24.0, |t| if t % 300.0 < 60.0 { 24.0 } else { 2.0 });
+    all.push(Scenario {
+        stamped: true,
+        ..scenario("on/off, stamped", secs, vec![FOUR], arrivals.clone())
+    });
     all.push(scenario("on/off", secs, vec![FOUR], arrivals));
 
     let mut arrivals = random.poisson(secs, 12.0, |_| 12.0);

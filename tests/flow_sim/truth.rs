@@ -50,6 +50,8 @@ pub struct Scenario {
     pub crashes: Vec<Crash>,
     pub purges: Vec<f64>,
     pub levels: usize,
+    /// Messages carry the time of their sending.
+    pub stamped: bool,
 }
 
 #[derive(Debug, Default)]

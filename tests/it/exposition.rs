@@ -128,6 +128,36 @@ fn every_name_survives_every_parser() {
 }
 
 #[test]
+fn compressed_is_the_same_and_bounds_of_buckets_have_a_decimal_point() {
+    let redis = redis();
+    let tailback = start(&redis);
+    for accept in ["text/plain", "application/openmetrics-text; version=1.0.0"] {
+        let headers = [("Accept", accept), ("Accept-Encoding", "gzip")];
+        let answer = http::request(tailback.address, "GET", "/metrics", &headers, b"").unwrap();
+        assert_eq!(answer.header("content-encoding"), Some("gzip"), "{accept}");
+        let mut text = String::new();
+        let mut decoder = flate2::read::GzDecoder::new(answer.body.as_slice());
+        std::io::Read::read_to_string(&mut decoder, &mut text).unwrap();
+        assert_eq!(text.ends_with("# EOF\n"), accept.contains("openmetrics"));
+        let format = if accept.contains("openmetrics") {
+            vec!["openmetrics"]
+        } else {
+            vec![]
+        };
+        let samples = python_with_input("parse_exposition.py", &format, text.as_bytes());
+        let bounds = samples.as_array().unwrap().iter();
+        let bounds: BTreeSet<_> = bounds
+            .filter_map(|sample| sample[1]["le"].as_str())
+            .collect();
+        assert!(bounds.len() > 3, "{bounds:?}");
+        assert!(
+            bounds.iter().all(|le| le.contains('.') || *le == "+Inf"),
+            "{bounds:?}"
+        );
+    }
+}
+
+#[test]
 fn every_name_has_its_page_in_the_api() {
     let redis = redis();
     let tailback = start(&redis);

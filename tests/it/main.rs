@@ -15,6 +15,7 @@
 mod support;
 
 mod access;
+mod alerts;
 mod budget;
 mod cli;
 mod demo;
@@ -30,3 +31,5 @@ mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
 mod state_file;
+mod status_page;
+mod top;

@@ -6,6 +6,7 @@
     reason = "a harness offers more than the tests of one day use"
 )]
 
+pub mod browser;
 pub mod certificates;
 pub mod http;
 pub mod keda;
@@ -16,6 +17,7 @@ pub mod python;
 pub mod rabbitmq;
 pub mod redis;
 pub mod tailback;
+pub mod terminal;
 
 use std::path::PathBuf;
 

@@ -59,6 +59,11 @@ impl Celery {
         self.client(&["depth", queue])[queue].as_u64().unwrap()
     }
 
+    /// Removes all that wait in a queue, as Celery does it. How many there were.
+    pub fn purge(&self, queue: &str) -> u64 {
+        self.client(&["purge", queue])["purged"].as_u64().unwrap()
+    }
+
     /// Starts a worker and waits until it consumes. `options` are those of `celery worker`:
     /// `["-c", "2", "--prefetch-multiplier", "4"]`.
     pub fn worker(&self, queue: &str, options: &[&str], dir: &Path) -> Process {
@@ -145,6 +150,41 @@ impl Rq {
 /// Runs a script of `tests/clients` to its end and returns the JSON in its last line.
 pub fn python(name: &str, args: &[&str]) -> Value {
     last_json(&run(&mut script(name, args, Rq::V3)))
+}
+
+/// A client of its own settings, by its environment.
+#[derive(Debug, Clone, Default)]
+pub struct App {
+    environment: Vec<(&'static str, String)>,
+}
+
+impl App {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn env(mut self, key: &'static str, value: &str) -> Self {
+        self.environment.push((key, value.to_owned()));
+        self
+    }
+
+    /// Starts `python -m MODULE ARGS…`, a worker.
+    pub fn spawn(&self, name: &str, args: &[&str], dir: &Path) -> Process {
+        let mut command = module(name, Rq::V3);
+        self.environ(command.args(args));
+        Process::spawn(name, &command, dir)
+    }
+
+    fn environ(&self, command: &mut Command) {
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+    }
+}
+
+/// Runs a script of `tests/clients` with an environment and returns the JSON in its last line.
+pub fn python_of(app: &App, name: &str, args: &[&str]) -> Value {
+    let mut command = script(name, args, Rq::V3);
+    app.environ(&mut command);
+    last_json(&run(&mut command))
 }
 
 /// Runs a script with `input` on its standard input and returns the JSON in its last line.

@@ -61,9 +61,10 @@ impl RabbitMqSource {
         let (mut read, mut undecodable) = (0, 0);
         for at in 0..self.vhosts.len() {
             match self.read_vhost(at, &mut roster).await {
-                Ok(faulty) => {
+                Ok((faulty, fault)) => {
                     read += 1;
                     undecodable += faulty;
+                    success.faults.extend(fault.map(PollFailure::from));
                 }
                 // A vhost that this user cannot see leaves the others visible.
                 Err(error) if error.kind == ErrorKind::Permission => {
@@ -88,8 +89,13 @@ impl RabbitMqSource {
         Ok(self.finish(success, &roster))
     }
 
-    /// Adds the queues of one vhost; how many of its rows could not be read.
-    async fn read_vhost(&mut self, at: usize, roster: &mut Roster) -> Result<u64, BrokerError> {
+    /// Adds the queues of one vhost; how many of its rows could not be read, and what was wrong with
+    /// the histories.
+    async fn read_vhost(
+        &mut self,
+        at: usize,
+        roster: &mut Roster,
+    ) -> Result<(u64, Option<BrokerError>), BrokerError> {
         let mut are_exchanges_new = false;
         if self
             .states
@@ -104,7 +110,7 @@ impl RabbitMqSource {
             self.vhosts.get(at),
             self.states.get(at),
         ) else {
-            return Ok(0);
+            return Ok((0, None));
         };
         let asked = clock::now();
         let mut listing = management.queues(vhost, &state.known).await?;
@@ -125,10 +131,10 @@ impl RabbitMqSource {
             state.known = known;
         }
         let rows = &mut listing.rows;
-        self.add_flows(at, rows, (asked.mono, answered.mono))
-            .await?;
+        let times = (asked.mono, answered.mono);
+        let fault = self.add_flows(at, rows, times).await;
         let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
-            return Ok(0);
+            return Ok((0, None));
         };
         let facts = Vhost {
             exchanges: state.exchanges.take().unwrap_or_default(),
@@ -138,6 +144,6 @@ impl RabbitMqSource {
             .add(roster, (at, vhost), listing.rows, &facts, window);
         roster.over_limit += listing.unread;
         state.exchanges = Some(facts.exchanges);
-        Ok(listing.undecodable)
+        Ok((listing.undecodable, fault))
     }
 }

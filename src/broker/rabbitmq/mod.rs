@@ -51,7 +51,7 @@ use crate::clock;
 use crate::config::{self, Broker, Layouts};
 use crate::layout::LAYOUTS;
 use crate::layout::rabbitmq::flow::Flows;
-use crate::model::{Cost, DropReason, ErrorKind, PollFailure, PollSuccess};
+use crate::model::{Cost, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
 use amqp::Amqp;
 use globset::GlobSet;
 use http::Client;
@@ -184,6 +184,14 @@ impl RabbitMqSource {
             .iter()
             .filter_map(|member| self.selection.observe(member))
             .collect();
+        if !(self.counts_messages && matches!(self.presence, Presence::Seen { .. })) {
+            for seen in &mut success.observations {
+                let is_queue = seen.jobs.ready.is_some();
+                if is_queue && seen.head == Head::Unknown(Reason::NoTimestamp) {
+                    seen.head = Head::Unknown(Reason::NotCounted);
+                }
+            }
+        }
         if roster.over_limit > 0 {
             success.dropped.insert(DropReason::Limit, roster.over_limit);
         }

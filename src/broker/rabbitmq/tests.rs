@@ -1,6 +1,8 @@
 //! The source against a scripted management API: lists that change while they are read, nodes that
 //! fail, answers that are none.
 
+mod histories;
+
 use super::RabbitMqSource;
 use crate::broker::{BrokerError, Source};
 use crate::config::{Config, Endpoint, Environment};

@@ -82,10 +82,11 @@ fn command(read: &Read) -> (&'static str, Cmd) {
             "xpending",
             key_command("XPENDING", key).arg(&**group).take(),
         ),
-        Read::XpendingOldest(key, group) => {
+        Read::XpendingFirst(key, group, count) => {
             let mut command = key_command("XPENDING", key);
             command.arg(&**group).arg("-").arg("+");
-            ("xpending", command.arg(1).take())
+            let count = (*count).clamp(1, Read::MAX_ELEMENTS);
+            ("xpending", command.arg(count).take())
         }
         Read::XrangeAfter(key, id, count) => {
             // An exclusive start is known from Redis 6.2 on; ids are followed by the next one.
@@ -107,6 +108,14 @@ fn command(read: &Read) -> (&'static str, Cmd) {
                 .arg("WITHSCORES")
                 .take(),
         ),
+        Read::ZrangeLast(key, count) => {
+            let count = i64::from((*count).clamp(1, Read::MAX_ELEMENTS));
+            let mut command = key_command("ZRANGE", key);
+            (
+                "zrange",
+                command.arg(-count).arg(-1).arg("WITHSCORES").take(),
+            )
+        }
         Read::Exists(key) => ("exists", key_command("EXISTS", key)),
         Read::Type(key) => ("type", key_command("TYPE", key)),
         Read::Lpos {

@@ -340,16 +340,17 @@ async fn learn(
         let names = match meaning {
             KeyMeaning::Queue { name, of_type } => {
                 let is_one = |kind: &&str| own == [Reply::Bytes((**kind).into())];
-                match of_type.iter().any(|kind| is_one(&kind)) {
+                match of_type.iter().any(is_one) {
                     true => vec![name],
                     false => Vec::new(),
                 }
             }
-            _ => {
+            meaning => {
                 let bound = catalogue.layouts.get_mut(layout);
                 let names = bound.map(|bound| bound.layout.identify(&key, own));
                 let names = names.unwrap_or_default();
-                if names.is_empty() && settled.len() < MAX_SETTLED {
+                let is_settled = names.is_empty() && matches!(meaning, KeyMeaning::Ask(_));
+                if is_settled && settled.len() < MAX_SETTLED {
                     settled.insert(fingerprint);
                 }
                 names
@@ -367,7 +368,7 @@ async fn learn(
 impl Candidate {
     fn reads(&self) -> Vec<Read> {
         match &self.meaning {
-            KeyMeaning::Ask(reads) => reads.clone(),
+            KeyMeaning::Ask(reads) | KeyMeaning::AskAgain(reads) => reads.clone(),
             _ => vec![Read::Type(Bytes::clone(&self.key))],
         }
     }

@@ -75,7 +75,8 @@ impl Harvest {
         if let Some(flow) = &mut observation.flow {
             flow.span = span;
         }
-        let has_jobs = observation.jobs.ready.is_some_and(|ready| ready > 0);
+        let ready = observation.jobs.ready.or(observation.ready_at_least);
+        let has_jobs = ready.is_some_and(|ready| ready > 0);
         self.sightings.push(Sighting {
             layout,
             raw,
@@ -85,6 +86,16 @@ impl Harvest {
             fingerprint: fingerprint(&observation),
         });
         self.observations.push(*observation);
+    }
+
+    /// Whether jobs that waited in some list have all left it, as if delivered or as if removed.
+    pub(super) fn is_any_emptied(&self) -> bool {
+        let flows = self
+            .observations
+            .iter()
+            .filter_map(|seen| seen.flow.as_ref());
+        let mut arrivals = flows.flat_map(|flow| &flow.lines).map(|line| line.arrivals);
+        arrivals.any(|arrivals| arrivals.is_delivered && arrivals.gone > 0)
     }
 
     pub(super) fn finish(

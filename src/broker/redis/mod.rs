@@ -19,7 +19,7 @@ use super::{BrokerError, Source, SourceMemory};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{QueueRef, Step};
-use crate::model::flow::Span;
+use crate::model::flow::{Span, Tally};
 use crate::model::{Cost, PollFailure, PollSuccess, Timestamp, Window};
 use catalogue::{Bound, Catalogue};
 use connect::Connector;
@@ -102,7 +102,7 @@ impl RedisSource {
             .await?;
         let (polled, over_limit) = self.catalogue.polled();
         // Before the lists: what is pushed in between is then counted at the next poll.
-        let pushes = session.pushes().await?;
+        let calls = session.calls().await?;
         let started = clock::now().mono;
         let plan = self.plan(&polled, started);
         let mut due = plan.due.iter();
@@ -140,8 +140,17 @@ impl RedisSource {
             broker_cpu_us = harvest.spent.as_micros() as u64,
             "read what was due"
         );
+        let mut tally = Tally {
+            pushes: calls.map(|calls| calls.lpush),
+            deliveries: calls.map(|calls| calls.zadd),
+            deliveries_after: None,
+            is_partial: over_limit > 0 || !harvest.kept.is_empty(),
+        };
+        if harvest.is_any_emptied() {
+            tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
+        }
         let mut success = harvest.finish(session, over_limit)?;
-        success.pushes = pushes;
+        success.tally = tally;
         success.needed_interval = plan.interval;
         success.kept_interval = plan.quiet_interval;
         Ok(success)

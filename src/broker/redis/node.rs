@@ -47,6 +47,15 @@ pub(super) struct Hello {
     pub(super) role: Option<String>,
 }
 
+/// How often a server has carried out some commands since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Calls {
+    /// Producers push one job with each.
+    pub(super) lpush: u64,
+    /// kombu's consumers note each message that they take with one.
+    pub(super) zadd: u64,
+}
+
 /// One page of a cursor's walk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
@@ -172,9 +181,11 @@ impl Node {
         }
     }
 
-    /// How many `LPUSH` there have been so far; `None` where that may not be asked.
-    pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
-        Ok(self.info("commandstats").await?.map(|text| pushes(&text)))
+    /// How often the commands of interest have been called so far; `None` where that may not be
+    /// asked.
+    pub(super) async fn calls(&mut self) -> Result<Option<Calls>, BrokerError> {
+        let text = self.info("commandstats").await?;
+        Ok(text.map(|text| Calls::from_info(&text)))
     }
 
     /// What names this run of the server; `None` where that may not be asked.
@@ -308,20 +319,31 @@ fn batch_len(reads: &[&Read]) -> usize {
     fits.count().max(1)
 }
 
-/// The calls out of `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
-fn pushes(commandstats: &[u8]) -> u64 {
-    let text = String::from_utf8_lossy(commandstats);
-    let calls = text.lines().find_map(|line| {
-        let (calls, _) = line.strip_prefix("cmdstat_lpush:calls=")?.split_once(',')?;
-        calls.parse().ok()
-    });
-    calls.unwrap_or(0)
-}
-
 fn page(value: Value) -> Option<Page> {
     let (cursor, items): (Vec<u8>, Vec<Vec<u8>>) = redis::from_redis_value(value).ok()?;
     let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
     Some(Page { cursor, items })
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Out of lines like `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
+    fn from_info(commandstats: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(commandstats);
+        let calls = |command: &str| {
+            let calls = text.lines().find_map(|line| {
+                let line = line.strip_prefix("cmdstat_")?.strip_prefix(command)?;
+                let (calls, _) = line.strip_prefix(":calls=")?.split_once(',')?;
+                calls.parse().ok()
+            });
+            calls.unwrap_or(0)
+        };
+        Self {
+            lpush: calls("lpush"),
+            zadd: calls("zadd"),
+        }
+    }
 }
 
 // === impl Hello ===

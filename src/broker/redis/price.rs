@@ -96,7 +96,11 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::Pttl(_)
         | Read::Xlen(_) => 500,
         Read::MemoryUsage(_) | Read::Hstrlen(..) | Read::Hget(..) | Read::Getrange(..) => 600,
-        Read::Lindex(..) | Read::Zrange(..) | Read::Zcount(..) | Read::Zscore(..) => 800,
+        Read::Lindex(..)
+        | Read::Zrange(..)
+        | Read::ZrangeLast(..)
+        | Read::Zcount(..)
+        | Read::Zscore(..) => 800,
         Read::Hmget(..)
         | Read::Smembers(_)
         | Read::Hgetall(_)
@@ -104,7 +108,7 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::XinfoGroups(_) => 1000,
         Read::XinfoStream(_)
         | Read::Xpending(..)
-        | Read::XpendingOldest(..)
+        | Read::XpendingFirst(..)
         | Read::XrangeAfter(..)
         | Read::XrevrangeLast(_) => 2000,
         // It reads what it sends, so its elements are counted there; each is a walk in the list.

@@ -167,6 +167,7 @@ fn has_payload(read: &Read) -> bool {
         | Read::Hmget(..)
         | Read::Smembers(_)
         | Read::Zrange(..)
+        | Read::ZrangeLast(..)
         | Read::ZrangeByScore { .. }
         | Read::Hgetall(_)
         | Read::Getrange(..)

@@ -1,6 +1,6 @@
 //! The open connections of one configured Redis, and which of them serves a key.
 
-use super::node::{Hello, Node, Page};
+use super::node::{Calls, Hello, Node, Page};
 use super::quarantine::Quarantine;
 use crate::broker::BrokerError;
 use crate::clock;
@@ -61,12 +61,16 @@ impl Session {
         self.node(0)?.time().await
     }
 
-    /// How many `LPUSH` there have been so far, on all nodes; `None` where one does not tell.
-    pub(super) async fn pushes(&mut self) -> Result<Option<u64>, BrokerError> {
-        let mut all = Some(0);
+    /// How often the commands of interest have been called so far, on all nodes; `None` where one
+    /// does not tell.
+    pub(super) async fn calls(&mut self) -> Result<Option<Calls>, BrokerError> {
+        let mut all = Some(Calls::default());
         for node in &mut self.nodes {
-            let pushes = node.pushes().await?;
-            all = all.zip(pushes).map(|(all, pushes)| all + pushes);
+            let calls = node.calls().await?;
+            all = all.zip(calls).map(|(all, calls)| Calls {
+                lpush: all.lpush + calls.lpush,
+                zadd: all.zadd + calls.zadd,
+            });
         }
         Ok(all)
     }

@@ -23,6 +23,8 @@ pub(super) struct List {
     pub(super) refused: Option<Refusal>,
     /// The first message that waits has been handed out before.
     is_put_back: bool,
+    /// The time of the head is that of its sending.
+    is_send: bool,
     /// The message at the head, where those behind it have to be looked at.
     first: Option<Vec<u8>>,
     /// The head moved while it was looked at.
@@ -63,6 +65,7 @@ impl List {
             sight: None,
             refused: None,
             is_put_back: false,
+            is_send: false,
             first: None,
             is_moving: false,
         }
@@ -250,7 +253,9 @@ impl List {
                 earliest,
                 latest,
                 is_redelivered,
+                is_send,
             } => {
+                self.is_send = is_send;
                 self.head = Head::Since {
                     earliest,
                     latest,
@@ -279,6 +284,7 @@ impl List {
                 latest,
                 upper_is_hard,
                 source,
+                is_arrival: self.is_send,
             },
             Head::Unknown(reason @ Reason::OnlyScheduledSeen) => HeadState::Unknown(reason),
             Head::Empty | Head::Unknown(_) => HeadState::Waiting,

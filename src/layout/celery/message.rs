@@ -23,11 +23,12 @@ pub(super) struct Message {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Claimable {
     /// Since a time between these two. `is_redelivered` means that it has been taken before and was
-    /// put back, in no particular order.
+    /// put back, in no particular order; `is_send`, that it is when it was sent.
     Since {
         earliest: Timestamp,
         latest: Timestamp,
         is_redelivered: bool,
+        is_send: bool,
     },
     /// Not before its ETA.
     From(Timestamp),
@@ -51,22 +52,20 @@ impl Message {
 
     pub(super) fn claimable(&self, paths: &[Vec<String>], now: Timestamp) -> Claimable {
         let eta = self.eta();
-        match (eta, self.sent(paths)) {
-            (Some(eta), _) if eta > now => Claimable::From(eta),
+        let (earliest, latest) = match (eta, self.sent(paths)) {
+            (Some(eta), _) if eta > now => return Claimable::From(eta),
             // A task with an ETA is sent before it; from then on it could be taken.
-            (Some(eta), None) => self.since(eta, eta),
+            (Some(eta), None) => (eta, eta),
             // A retry keeps the header of the first send; its own start is the new ETA.
-            (Some(eta), Some((earliest, latest))) => self.since(earliest.max(eta), latest.max(eta)),
-            (None, Some((earliest, latest))) => self.since(earliest, latest),
-            (None, None) => Claimable::Untimed,
-        }
-    }
-
-    fn since(&self, earliest: Timestamp, latest: Timestamp) -> Claimable {
+            (Some(eta), Some((earliest, latest))) => (earliest.max(eta), latest.max(eta)),
+            (None, Some(sent)) => sent,
+            (None, None) => return Claimable::Untimed,
+        };
         Claimable::Since {
             earliest,
             latest,
             is_redelivered: self.is_redelivered(),
+            is_send: eta.is_none(),
         }
     }
 
@@ -168,7 +167,8 @@ mod tests {
             Claimable::Since {
                 earliest: at(1_795_410_390.5),
                 latest: at(1_795_410_390.5),
-                is_redelivered: false
+                is_redelivered: false,
+                is_send: true,
             }
         );
         let Claimable::Since {
@@ -193,11 +193,13 @@ mod tests {
             claimable(message("2026-11-23T05:06:41+00:00")),
             Claimable::From(at(1_795_410_401.0))
         );
-        let Claimable::Since { earliest, .. } = claimable(message("2026-11-23T07:06:30+02:00"))
+        let Claimable::Since {
+            earliest, is_send, ..
+        } = claimable(message("2026-11-23T07:06:30+02:00"))
         else {
             panic!("due");
         };
-        assert_eq!(earliest, at(1_795_410_390.0));
+        assert_eq!((earliest, is_send), (at(1_795_410_390.0), false));
     }
 
     #[test]

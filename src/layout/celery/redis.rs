@@ -202,6 +202,7 @@ impl CeleryProbe<'_> {
         }
         observation.jobs.ready = Some(ready);
         observation.jobs.in_progress = held.map(|held| held.in_progress);
+        observation.prefetched = observation.jobs.in_progress;
         observation.jobs.scheduled = held.map(|held| held.scheduled + scheduled);
         observation.head = lists
             .iter()
@@ -221,7 +222,11 @@ impl CeleryProbe<'_> {
     /// What the positions in the lists say, if they could be read in all of them.
     fn flow(&mut self, queue: &QueueRef, lists: &mut [List]) -> Option<FlowSample> {
         let sights = lists.iter_mut().map(|list| list.sight.take());
-        let sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        let mut sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        for sight in &mut sights {
+            // kombu writes every message that it takes into the index of unacknowledged ones.
+            sight.arrivals.is_delivered = true;
+        }
         let is_quiet = sights
             .iter()
             .all(|sight| sight.ready == 0 && sight.arrivals.total == 0);

@@ -2,7 +2,6 @@
 
 use super::REACH;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
-use crate::model::flow::Arrivals;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -177,23 +176,6 @@ impl ListMarks {
 
     pub(super) fn departed(&self) -> i64 {
         self.total - signed(self.ready)
-    }
-
-    pub(crate) fn arrivals(
-        &self,
-        is_first: bool,
-        turned_over: bool,
-        out_of_order: bool,
-    ) -> Arrivals {
-        Arrivals {
-            total: u64::try_from(self.total).unwrap_or(0),
-            epoch: self.epoch,
-            is_first,
-            turned_over,
-            is_pushed: true,
-            unseen: 0,
-            out_of_order,
-        }
     }
 }
 

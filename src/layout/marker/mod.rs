@@ -15,12 +15,14 @@ mod follow;
 mod memory;
 mod resolve;
 mod saved;
+mod several;
 mod watch;
 
 pub(crate) use follow::{Budget, Follow};
 pub(crate) use memory::ListMarks;
 pub use memory::Memory;
 pub use saved::SavedMarks;
+pub(crate) use several::Several;
 pub(crate) use watch::{Next, Sight, Watch};
 
 #[cfg(test)]

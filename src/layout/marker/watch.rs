@@ -331,7 +331,16 @@ impl Watch {
             ready: reading.ready,
             head: reading.head,
             probes: reading.probes,
-            arrivals: marks.arrivals(is_first, verdict.turned_over, verdict.out_of_order),
+            arrivals: Arrivals {
+                total: u64::try_from(total).unwrap_or(0),
+                epoch,
+                is_first,
+                turned_over: verdict.turned_over,
+                is_pushed: true,
+                gone: if verdict.turned_over { before.ready } else { 0 },
+                out_of_order: verdict.out_of_order,
+                ..Arrivals::default()
+            },
             marks,
         }
     }

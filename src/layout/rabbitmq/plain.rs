@@ -80,6 +80,8 @@ fn add_flow(observation: &mut Observation, row: &QueueRow) {
     {
         for line in &mut latest.lines {
             line.head.state = HeadState::Stamped {
+                // Not comparable: the line is as of the last statistics, the head as of now.
+                is_arrival: false,
                 earliest,
                 latest: newest,
                 upper_is_hard,

@@ -1,372 +1,317 @@
-//! The conversation about RQ's queues: counts first, then the ids at the heads and of the running
-//! jobs, then those jobs' times.
+//! The conversation about RQ's queues: counts first, then the ids at the heads, of the running jobs
+//! and of those that have ended, then those jobs' times. Meanwhile the lists are followed.
 
-use super::RqLayout;
-use crate::layout::celery::iso_time;
-use crate::layout::redis::{
-    Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Step, UNSTAMPED,
-};
-use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
-use std::sync::Arc;
+use super::queue::{Counts, QueueState, line_head};
+use super::records::{JOB_FIELDS, Records};
+use super::{Keys, RqLayout};
+use crate::layout::marker::{Budget, Follow};
+use crate::layout::redis::{Bytes, Outcome, Probe, QueueRef, Read, Reply, Side, Step};
+use crate::model::Timestamp;
 
 /// Ids at the head that are looked at: the first ones tell the order, the others are read when
 /// those have lost their jobs.
-const HEADS: [(i64, i64); 2] = [(0, 4), (5, 36)];
+const HEADS: [(u32, u32); 2] = [(0, 4), (5, 36)];
 
 /// Running jobs whose start is looked up.
 const RUNNING: u32 = 32;
 
-const JOB_FIELDS: &[&str] = &["enqueued_at", "created_at"];
-const STARTED_FIELDS: &[&str] = &["started_at"];
+const HEAD_FIELDS: &[&str] = &["enqueued_at", "created_at", "result_ttl"];
+
+/// The registries of jobs that have ended, in the order of `Records::registries`.
+const ENDED: [&[u8]; 2] = [b"finished", b"failed"];
+
 /// See the module.
 pub(super) struct RqProbe<'a> {
-    layout: &'a RqLayout,
+    layout: &'a mut RqLayout,
     now: Timestamp,
     queues: Vec<QueueState<'a>>,
+    lists: Vec<Follow>,
+    budget: Budget,
     stage: Stage,
-    /// Which queue each read of the last round was about.
-    asked: Vec<usize>,
+    /// What each read of the last round was about, and the queue.
+    asked: Vec<(usize, About)>,
+    reads: Vec<Read>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    Start,
     Counts,
     Ids(usize),
     Jobs(usize),
+    Done,
 }
 
-struct QueueState<'a> {
-    queue: &'a QueueRef,
-    counts: Result<Counts, Refusal>,
-    /// Ids at the head, next to run first.
-    ids: Vec<Vec<u8>>,
-    running: Vec<Vec<u8>>,
-    /// Times of the jobs at the head that still exist, next to run first.
-    heads: Vec<Option<Timestamp>>,
-    started: Vec<Option<Timestamp>>,
-    /// What the broker refused of it, if anything.
-    refused: Option<Refusal>,
+enum About {
+    /// The list, as it is followed.
+    List,
+    Count,
+    /// How many jobs have ended, and which.
+    Ended(usize),
+    EndedIds(usize),
+    HeadIds,
+    RunningIds,
+    HeadJob,
+    RunningJob(Vec<u8>),
+    EndedJob,
 }
-
-#[derive(Debug, Clone, Default)]
-struct Counts {
-    ready: u64,
-    intermediate: u64,
-    wip: u64,
-    failed: u64,
-    deferred: u64,
-    scheduled: u64,
-    next_due: Option<Timestamp>,
-}
-
-/// Reads of the first round for each queue.
-const COUNTS: usize = 7;
 
 impl Probe for RqProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        let reads = match self.stage {
-            Stage::Start => {
-                self.stage = Stage::Counts;
-                self.queues
-                    .iter()
-                    .flat_map(|state| self.count_reads(state.queue))
-                    .collect()
+        let asked = std::mem::take(&mut self.asked);
+        for ((queue, about), reply) in asked.into_iter().zip(replies) {
+            self.take(queue, about, reply);
+        }
+        for queue in 0..self.lists.len() {
+            let read = self.lists.get(queue).and_then(Follow::ask);
+            if let Some(read) = read {
+                self.ask(queue, About::List, read);
             }
-            Stage::Counts => {
-                self.counts(replies);
-                self.stage = Stage::Ids(0);
-                self.id_reads(0)
-            }
-            Stage::Ids(try_) => {
-                self.ids(replies, try_);
-                self.stage = Stage::Jobs(try_);
-                self.job_reads(try_)
-            }
-            Stage::Jobs(try_) => {
-                self.jobs(replies, try_);
-                self.stage = Stage::Ids(try_ + 1);
-                self.id_reads(try_ + 1)
-            }
-        };
-        if reads.is_empty() {
-            Step::Done(
-                self.queues
-                    .iter()
-                    .map(|state| self.observe(state))
-                    .collect(),
-            )
+        }
+        let followed = self.reads.len();
+        while self.reads.len() == followed {
+            self.stage = match self.stage {
+                Stage::Counts => {
+                    self.ask_counts();
+                    Stage::Ids(0)
+                }
+                Stage::Ids(try_) => {
+                    if try_ == 0 {
+                        self.count();
+                    }
+                    self.ask_ids(try_);
+                    Stage::Jobs(try_)
+                }
+                Stage::Jobs(try_) => {
+                    self.ask_jobs(try_);
+                    match try_ + 1 < HEADS.len() {
+                        true => Stage::Ids(try_ + 1),
+                        false => Stage::Done,
+                    }
+                }
+                Stage::Done => break,
+            };
+        }
+        if self.reads.is_empty() {
+            Step::Done(self.conclude())
         } else {
-            Step::Read(reads)
+            Step::Read(std::mem::take(&mut self.reads))
         }
     }
 }
 
 impl<'a> RqProbe<'a> {
-    pub(super) fn new(layout: &'a RqLayout, queues: &'a [QueueRef], now: Timestamp) -> Self {
+    pub(super) fn new(layout: &'a mut RqLayout, queues: &'a [QueueRef], now: Timestamp) -> Self {
+        let mut lists = Vec::new();
+        for queue in queues {
+            let records = layout.records.entry(Bytes::clone(&queue.raw));
+            records.or_default().begin(now, layout.polls);
+            let key = layout.keys.of(&[b"queue", &queue.raw]);
+            let marks = layout.lists.get(&queue.raw, 0);
+            // A job that is retried is back with the same id.
+            lists.push(Follow::new(key, Side::Left, false, marks));
+        }
         Self {
             layout,
             now,
             queues: queues.iter().map(QueueState::new).collect(),
-            stage: Stage::Start,
+            lists,
+            budget: Budget::default(),
+            stage: Stage::Counts,
             asked: Vec::new(),
+            reads: Vec::new(),
         }
     }
 
-    fn count_reads(&self, queue: &QueueRef) -> [Read; COUNTS] {
-        let now = self.now.as_secs_f64();
-        let key = |registry: &[u8]| self.layout.key(&[registry, &queue.raw]);
-        [
-            Read::Llen(key(b"queue")),
-            Read::Llen(self.layout.key(&[b"queue", &queue.raw, b"intermediate"])),
-            Read::Zcount(key(b"wip"), now, f64::INFINITY),
-            Read::Zcount(key(b"failed"), now, f64::INFINITY),
-            Read::Zcard(key(b"deferred")),
-            Read::Zcard(key(b"scheduled")),
-            Read::Zrange(key(b"scheduled"), 0, 0),
-        ]
+    fn ask(&mut self, queue: usize, about: About, read: Read) {
+        self.asked.push((queue, about));
+        self.reads.push(read);
     }
 
-    fn counts(&mut self, replies: Vec<Reply>) {
-        let mut replies = replies.into_iter();
-        for state in &mut self.queues {
-            // All of them, also where the first is refused: the next ones are the next queue's.
-            let own: Vec<Reply> = replies.by_ref().take(COUNTS).collect();
-            state.counts = Counts::decode(own.into_iter());
-        }
-    }
-
-    /// The ids at the head of the queues that have some, and in the first try the running jobs.
-    fn id_reads(&mut self, try_: usize) -> Vec<Read> {
-        self.asked.clear();
-        let mut reads = Vec::new();
-        let Some((from, to)) = HEADS.get(try_).copied() else {
-            return reads;
-        };
-        for (index, state) in self.queues.iter().enumerate() {
-            let Ok(counts) = &state.counts else { continue };
-            let beyond = u64::try_from(from).unwrap_or(0);
-            if counts.ready > beyond && state.heads.is_empty() {
-                self.asked.push(index);
-                reads.push(Read::Lrange(
-                    self.layout.key(&[b"queue", &state.queue.raw]),
-                    from,
-                    to,
-                ));
+    fn take(&mut self, queue: usize, about: About, reply: Reply) {
+        if let About::List = about {
+            if let Some(list) = self.lists.get_mut(queue) {
+                list.take(reply, &mut self.layout.lists, &mut self.budget);
             }
-            if try_ == 0 && counts.wip > 0 {
-                self.asked.push(index);
-                let wip = self.layout.key(&[b"wip", &state.queue.raw]);
-                reads.push(Read::Zrange(wip, 0, RUNNING - 1));
-            }
+            return;
         }
-        reads
-    }
-
-    fn ids(&mut self, replies: Vec<Reply>, try_: usize) {
-        let now = self.now.as_secs_f64();
-        let mut replies = replies.into_iter();
-        let Some((from, _)) = HEADS.get(try_).copied() else {
+        let Some(state) = self.queues.get_mut(queue) else {
             return;
         };
-        let beyond = u64::try_from(from).unwrap_or(0);
-        let mut asked = std::mem::take(&mut self.asked);
-        asked.dedup();
-        for index in asked {
+        let Some(records) = self.layout.records.get_mut(&state.queue.raw) else {
+            return;
+        };
+        let outcome = match about {
+            About::List => return,
+            About::Count => {
+                state.counting.push(reply);
+                return;
+            }
+            About::HeadIds => return state.take_heads(reply),
+            About::RunningIds => return state.take_running(reply, self.now),
+            About::HeadJob => return state.take_head(reply, records),
+            About::RunningJob(id) => {
+                let started = state.kept(records.running(&id, reply));
+                return state.started.push(started.flatten());
+            }
+            About::Ended(which) => records.counted(which, reply),
+            About::EndedIds(which) => records.listed(which, reply),
+            About::EndedJob => records.ended(reply),
+        };
+        state.kept(outcome);
+    }
+
+    fn ask_counts(&mut self) {
+        let now = self.now.as_secs_f64();
+        for index in 0..self.queues.len() {
+            let Some((name, keys, records)) = self.about(index) else {
+                continue;
+            };
+            let key = |registry: &[u8]| keys.of(&[registry, &name]);
+            let counts = [
+                Read::Llen(key(b"queue")),
+                Read::Llen(keys.of(&[b"queue", &name, b"intermediate"])),
+                Read::Zcount(key(b"wip"), now, f64::INFINITY),
+                Read::Zcount(key(b"failed"), now, f64::INFINITY),
+                Read::Zcard(key(b"deferred")),
+                Read::Zcard(key(b"scheduled")),
+                Read::Zrange(key(b"scheduled"), 0, 0),
+            ];
+            let ended = ENDED.map(key);
+            let ended: Vec<Read> = records
+                .registries
+                .iter()
+                .zip(&ended)
+                .map(|(registry, key)| registry.count_read(key))
+                .collect();
+            for read in counts {
+                self.ask(index, About::Count, read);
+            }
+            for (which, read) in ended.into_iter().enumerate() {
+                self.ask(index, About::Ended(which), read);
+            }
+        }
+    }
+
+    fn count(&mut self) {
+        for state in &mut self.queues {
+            state.counts = Counts::decode(std::mem::take(&mut state.counting));
+        }
+    }
+
+    /// The ids at the head of the queues that have some; in the first try also those of running
+    /// jobs and of jobs that have ended.
+    fn ask_ids(&mut self, try_: usize) {
+        let Some((from, to)) = HEADS.get(try_).copied() else {
+            return;
+        };
+        for index in 0..self.queues.len() {
             let Some(state) = self.queues.get_mut(index) else {
                 continue;
             };
-            let Ok(Counts { ready, wip, .. }) = state.counts else {
+            state.ids.clear();
+            let Ok(counts) = &state.counts else { continue };
+            let has_heads = counts.ready > u64::from(from) && state.heads.is_empty();
+            let has_running = try_ == 0 && counts.wip > 0;
+            let Some((name, keys, records)) = self.about(index) else {
                 continue;
             };
-            state.ids.clear();
-            if ready > beyond && state.heads.is_empty() {
-                let ids = replies.next().unwrap_or(Reply::Nil).array();
-                for id in state.kept(ids).unwrap_or_default() {
-                    let id = state.kept(id.bytes()).flatten();
-                    state.ids.extend(id);
+            let heads = Read::Lrange(keys.of(&[b"queue", &name]), from.into(), to.into());
+            let running = Read::Zrange(keys.of(&[b"wip", &name]), 0, RUNNING - 1);
+            let ended = ENDED.map(|registry| keys.of(&[registry, &name]));
+            let ended: Vec<Option<Read>> = records
+                .registries
+                .iter()
+                .zip(&ended)
+                .map(|(registry, key)| registry.window_read(key).filter(|_| try_ == 0))
+                .collect();
+            if has_heads {
+                self.ask(index, About::HeadIds, heads);
+            }
+            for (which, read) in ended.into_iter().enumerate() {
+                if let Some(read) = read {
+                    self.ask(index, About::EndedIds(which), read);
                 }
             }
-            if try_ == 0 && wip > 0 {
-                let entries = replies.next().unwrap_or(Reply::Nil).scored();
-                state.running = state
-                    .kept(entries)
-                    .unwrap_or_default()
-                    .into_iter()
-                    // Entries of killed workers stay until their time is over.
-                    .filter(|(_, expiry)| *expiry >= now)
-                    .map(|(member, _)| job_id(&member).to_vec())
-                    .collect();
+            if has_running {
+                self.ask(index, About::RunningIds, running);
             }
         }
     }
 
-    fn job_reads(&self, try_: usize) -> Vec<Read> {
-        let mut reads = Vec::new();
-        for state in &self.queues {
-            let job = |id: &Vec<u8>| self.layout.key(&[b"job", id]);
-            reads.extend(state.ids.iter().map(|id| Read::Hmget(job(id), JOB_FIELDS)));
-            if try_ == 0 {
-                reads.extend(
-                    state
-                        .running
-                        .iter()
-                        .map(|id| Read::Hmget(job(id), STARTED_FIELDS)),
-                );
+    fn ask_jobs(&mut self, try_: usize) {
+        for index in 0..self.queues.len() {
+            let Some(state) = self.queues.get(index) else {
+                continue;
+            };
+            let (heads, running) = (state.ids.clone(), state.running.clone());
+            let Some((_, keys, records)) = self.about(index) else {
+                continue;
+            };
+            let job = |id: &Vec<u8>, fields| Read::Hmget(keys.of(&[b"job", id]), fields);
+            let heads: Vec<Read> = heads.iter().map(|id| job(id, HEAD_FIELDS)).collect();
+            let ended: Vec<Read> = records.lookups().map(|id| job(id, JOB_FIELDS)).collect();
+            let running: Vec<_> = running
+                .into_iter()
+                .map(|id| (job(&id, JOB_FIELDS), id))
+                .collect();
+            for read in heads {
+                self.ask(index, About::HeadJob, read);
             }
-        }
-        reads
-    }
-
-    fn jobs(&mut self, replies: Vec<Reply>, try_: usize) {
-        let mut replies = replies.into_iter();
-        for state in &mut self.queues {
-            let ids = std::mem::take(&mut state.ids);
-            for reply in replies.by_ref().take(ids.len()) {
-                let head = state.enqueued(reply);
-                state.heads.extend(head);
+            if try_ > 0 {
+                continue;
             }
-            if try_ == 0 {
-                let started = replies.by_ref().take(state.running.len());
-                state.started = started
-                    .map(|reply| first_time(reply.array().ok()?))
-                    .collect();
+            for (read, id) in running {
+                self.ask(index, About::RunningJob(id), read);
+            }
+            for read in ended {
+                self.ask(index, About::EndedJob, read);
             }
         }
     }
 
-    fn observe(&self, state: &QueueState<'_>) -> Outcome {
+    /// A queue's name, the keys, and what is remembered of its jobs.
+    fn about(&mut self, queue: usize) -> Option<(Bytes, Keys, &mut Records)> {
+        let name = Bytes::clone(&self.queues.get(queue)?.queue.raw);
+        let keys = self.layout.keys.clone();
+        Some((
+            Bytes::clone(&name),
+            keys,
+            self.layout.records.get_mut(&name)?,
+        ))
+    }
+
+    fn conclude(&mut self) -> Vec<Outcome> {
+        let queues = std::mem::take(&mut self.queues);
+        let lists = std::mem::take(&mut self.lists);
+        let pairs = queues.into_iter().zip(lists);
+        pairs
+            .map(|(state, list)| self.observe(&state, list))
+            .collect()
+    }
+
+    fn observe(&mut self, state: &QueueState<'_>, mut list: Follow) -> Outcome {
         let counts = match &state.counts {
             Ok(counts) => counts,
             Err(refusal) => return Outcome::Unreadable(refusal.clone()),
         };
-        let queue = state.queue;
-        let mut observation = Observation::new(System::Rq, Arc::clone(&queue.shown), UNSTAMPED);
-        observation.jobs.ready = Some(counts.ready);
-        observation.jobs.in_progress = Some(counts.wip + counts.intermediate);
-        observation.jobs.scheduled = Some(counts.scheduled);
+        let name = &state.queue.raw;
+        let survey = &self.layout.survey;
+        let mut observation = state.observation(counts);
         // Held back by a rate limit: no more claimable than a job that waits for another.
-        let held = self.layout.survey.held(&queue.raw);
-        observation.jobs.deferred = held.map(|held| counts.deferred + held);
-        observation.jobs.failed = Some(counts.failed);
-        observation.next_due = counts.next_due;
-        // An RQ worker runs one job at a time.
-        observation.busy_workers = Some(counts.wip);
-        observation.paused = self.layout.survey.suspended;
-        observation.consumers = self.layout.survey.workers(&queue.raw);
-        observation.head = state.head(counts.ready);
-        observation.oldest_in_progress = state.oldest_start(counts.wip);
+        let held = survey.held(name);
+        let deferred = observation.jobs.deferred;
+        observation.jobs.deferred = held.and_then(|held| Some(deferred? + held));
+        observation.paused = survey.suspended;
+        observation.consumers = survey.workers(name);
+        let head = line_head(observation.head);
+        observation.flow = list.flow(name, head, &mut self.layout.lists);
+        if let Some(records) = self.layout.records.get_mut(name) {
+            if counts.wip <= u64::from(RUNNING) {
+                records.forget_ended();
+            }
+            let is_complete = !self.layout.successes.are_unrecorded;
+            records.tell(&mut observation, is_complete);
+        }
         Outcome::of(observation, state.refused.clone())
     }
-}
-
-// === impl QueueState ===
-
-impl<'a> QueueState<'a> {
-    fn new(queue: &'a QueueRef) -> Self {
-        Self {
-            queue,
-            counts: Ok(Counts::default()),
-            ids: Vec::new(),
-            running: Vec::new(),
-            heads: Vec::new(),
-            started: Vec::new(),
-            refused: None,
-        }
-    }
-
-    /// The outcome, or `None` where it was refused, which is remembered.
-    fn kept<T>(&mut self, outcome: Result<T, Refusal>) -> Option<T> {
-        outcome.map_err(|refusal| self.refused = Some(refusal)).ok()
-    }
-
-    /// When a job at the head was enqueued: nothing where its hash is gone, `Some(None)` where it is
-    /// there and its time is not known.
-    fn enqueued(&mut self, reply: Reply) -> Option<Option<Timestamp>> {
-        let Some(fields) = self.kept(reply.array()) else {
-            return Some(None);
-        };
-        if fields.iter().all(|field| *field == Reply::Nil) {
-            return None;
-        }
-        for field in &fields {
-            if let Reply::Refused(refusal) = field {
-                self.refused = Some(refusal.clone());
-            }
-        }
-        Some(first_time(fields))
-    }
-
-    /// The oldest of the jobs at the head. Where they are not in the order of their times, jobs
-    /// were put in front, and an older one may be anywhere behind.
-    fn head(&self, ready: u64) -> Head {
-        if ready == 0 {
-            return Head::Empty;
-        }
-        let times: Vec<Timestamp> = self.heads.iter().copied().flatten().collect();
-        let Some(oldest) = times.iter().min().copied() else {
-            let refused = self.refused.as_ref().map(|refusal| refusal.kind);
-            return Head::Unknown(match refused {
-                Some(RefusalKind::TooLarge) => Reason::PayloadTooLarge,
-                Some(RefusalKind::NotPermitted) => Reason::NotPermitted,
-                Some(_) => Reason::Undecodable,
-                None if self.heads.is_empty() => Reason::HeadMissing,
-                None => Reason::NoTimestamp,
-            });
-        };
-        let in_order = times.is_sorted() && times.len() == self.heads.len();
-        Head::Since {
-            earliest: oldest,
-            latest: oldest,
-            upper_is_hard: in_order,
-            source: LatencySource::Message,
-        }
-    }
-
-    /// Only where the start of every running job was seen.
-    fn oldest_start(&self, wip: u64) -> Option<Timestamp> {
-        if self.started.len() as u64 != wip {
-            return None;
-        }
-        self.started
-            .iter()
-            .copied()
-            .collect::<Option<Vec<_>>>()?
-            .into_iter()
-            .min()
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    fn decode(mut replies: impl Iterator<Item = Reply>) -> Result<Self, Refusal> {
-        let mut next = || replies.next().unwrap_or(Reply::Nil);
-        Ok(Self {
-            ready: next().count()?,
-            intermediate: next().count()?,
-            wip: next().count()?,
-            failed: next().count()?,
-            deferred: next().count()?,
-            scheduled: next().count()?,
-            next_due: next()
-                .scored()?
-                .first()
-                .and_then(|(_, score)| Timestamp::from_secs_f64(*score)),
-        })
-    }
-}
-
-/// The job of a `wip` member: `job:execution` since RQ 2.0, the job alone before.
-pub(super) fn job_id(member: &[u8]) -> &[u8] {
-    let cut = member.iter().rposition(|byte| *byte == b':');
-    cut.and_then(|cut| member.get(..cut)).unwrap_or(member)
-}
-
-/// The first field that holds a time.
-fn first_time(fields: Vec<Reply>) -> Option<Timestamp> {
-    fields.into_iter().find_map(|field| {
-        let text = field.bytes().ok().flatten()?;
-        iso_time(std::str::from_utf8(&text).ok()?)
-    })
 }

@@ -4,7 +4,7 @@
 use crate::layout::redis::{Bytes, Read, Refusal, Reply};
 use std::collections::HashMap;
 
-const WORKER_FIELDS: &[&str] = &["queues", "death"];
+const WORKER_FIELDS: &[&str] = &["queues", "death", "successful_job_count"];
 const HELD_FIELDS: &[&str] = &["origin"];
 
 /// Rate limits looked at, and jobs looked up for each; above either the split is unknown.
@@ -17,21 +17,42 @@ type ByQueue = Option<HashMap<Vec<u8>, u64>>;
 #[derive(Default)]
 pub(super) struct Survey {
     pub(super) suspended: Option<bool>,
-    workers: ByQueue,
+    /// Those that live; `None` while not known.
+    pub(super) workers: Option<Vec<Worker>>,
     held: ByQueue,
     pub(super) complaint: Option<Refusal>,
-    /// What the last round asked for: so many workers, then the rest about rate limits.
-    asked_workers: usize,
+    /// What the last round asked for: the set of workers, or these workers; then the rest about
+    /// rate limits.
+    asked_set: bool,
+    asked_workers: Vec<Vec<u8>>,
+}
+
+/// A live worker.
+pub(super) struct Worker {
+    pub(super) key: Vec<u8>,
+    /// Names of its queues, with commas between.
+    queues: Vec<u8>,
+    /// Jobs that it has brought to a good end.
+    pub(super) successes: u64,
+}
+
+impl Worker {
+    pub(super) fn queues(&self) -> impl Iterator<Item = &[u8]> {
+        self.queues.split(|byte| *byte == b',')
+    }
 }
 
 impl Survey {
     pub(super) fn workers(&self, queue: &[u8]) -> Option<u64> {
-        of(&self.workers, queue)
+        let workers = self.workers.as_ref()?.iter();
+        let on_queue = workers.filter(|worker| worker.queues().any(|name| name == queue));
+        Some(on_queue.count() as u64)
     }
 
     /// Jobs of the queue that a rate limit holds back.
     pub(super) fn held(&self, queue: &[u8]) -> Option<u64> {
-        of(&self.held, queue)
+        let held = self.held.as_ref()?;
+        Some(held.get(queue).copied().unwrap_or(0))
     }
 
     /// One round; see [`crate::layout::redis::Layout::overview`].
@@ -72,13 +93,13 @@ impl Survey {
         let (workers, limits) = (next()?, next()?);
         // A set that is too large is not read, and its numbers stay unknown; of an empty one they
         // are known to be zero.
-        self.workers = (workers == 0).then(HashMap::new);
+        self.workers = (workers == 0).then(Vec::new);
         self.held = (limits == 0).then(HashMap::new);
         let mut reads = Vec::new();
         if (1..=u64::from(Read::MAX_ELEMENTS)).contains(&workers) {
             reads.push(Read::Smembers(key(&[b"workers"])));
         }
-        self.asked_workers = reads.len();
+        self.asked_set = !reads.is_empty();
         if (1..=LIMITS).contains(&limits) {
             reads.push(Read::Smembers(key(&[b"rl-keys"])));
         }
@@ -91,12 +112,11 @@ impl Survey {
         key: impl Fn(&[&[u8]]) -> Bytes,
     ) -> Result<Vec<Read>, Refusal> {
         let mut reads = Vec::new();
-        let asked_workers = std::mem::take(&mut self.asked_workers);
         for (index, reply) in replies.into_iter().enumerate() {
             for member in strings(reply)? {
-                if index < asked_workers {
-                    self.asked_workers += 1;
-                    reads.push(Read::Hmget(member.into(), WORKER_FIELDS));
+                if index == 0 && self.asked_set {
+                    reads.push(Read::Hmget(member.as_slice().into(), WORKER_FIELDS));
+                    self.asked_workers.push(member);
                 } else {
                     let held = key(&[b"rl", &member, b"rate_limited"]);
                     reads.push(Read::Zcard(Bytes::clone(&held)));
@@ -113,9 +133,13 @@ impl Survey {
         key: impl Fn(&[&[u8]]) -> Bytes,
     ) -> Result<Vec<Read>, Refusal> {
         let mut replies = replies.into_iter();
-        if self.asked_workers > 0 {
-            let workers = replies.by_ref().take(self.asked_workers).collect();
-            self.workers = Some(count_workers(workers)?);
+        if self.asked_set {
+            let mut workers = Vec::new();
+            for key in std::mem::take(&mut self.asked_workers) {
+                let reply = replies.next().unwrap_or(Reply::Nil);
+                workers.extend(live_worker(key, reply)?);
+            }
+            self.workers = Some(workers);
         }
         let (mut reads, mut limits) = (Vec::new(), 0);
         while let (Some(count), Some(members)) = (replies.next(), replies.next()) {
@@ -148,29 +172,21 @@ impl Survey {
     }
 }
 
-fn of(by_queue: &ByQueue, queue: &[u8]) -> Option<u64> {
-    by_queue
-        .as_ref()
-        .map(|by_queue| by_queue.get(queue).copied().unwrap_or(0))
-}
-
-/// Live workers by queue. Without its hash, or with a time of death, a name is only left over.
-fn count_workers(replies: Vec<Reply>) -> Result<HashMap<Vec<u8>, u64>, Refusal> {
-    let mut by_queue = HashMap::new();
-    for reply in replies {
-        let mut fields = reply.array()?.into_iter();
-        let mut next = || fields.next().and_then(|field| field.bytes().ok().flatten());
-        let (Some(queues), death) = (next(), next()) else {
-            continue;
-        };
-        if death.is_some_and(|at| !at.is_empty()) {
-            continue;
-        }
-        for queue in queues.split(|byte| *byte == b',') {
-            *by_queue.entry(queue.to_vec()).or_default() += 1;
-        }
-    }
-    Ok(by_queue)
+/// Without its hash, or with a time of death, a name is only left over.
+fn live_worker(key: Vec<u8>, reply: Reply) -> Result<Option<Worker>, Refusal> {
+    let mut fields = reply.array()?.into_iter();
+    let mut next = || fields.next().and_then(|field| field.bytes().ok().flatten());
+    let (queues, death, successes) = (next(), next(), next());
+    let is_dead = death.is_some_and(|at| !at.is_empty());
+    // It counts from its first job on.
+    let successes = successes
+        .and_then(|count| std::str::from_utf8(&count).ok()?.parse().ok())
+        .unwrap_or(0);
+    Ok(queues.filter(|_| !is_dead).map(|queues| Worker {
+        key,
+        queues,
+        successes,
+    }))
 }
 
 /// The strings of an array; what is none is left out.

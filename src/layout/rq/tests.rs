@@ -1,5 +1,5 @@
 use super::bind;
-use super::probe::job_id;
+use super::queue::job_id;
 use crate::layout::celery::iso_time;
 use crate::layout::redis::{Layout, Outcome, RefusalKind};
 use crate::layout::testing::{Keyspace, Stored};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::{self, Now};
+use crate::model::history::History;
 use crate::model::{Counters, Jobs, Latency, LatencySource, MeasuredView, System};
 use proptest::prelude::*;
 use std::collections::BinaryHeap;
@@ -40,6 +41,9 @@ fn queue(at: Now) -> QueueSnapshot {
         flow: None,
         measured: None,
         demand: Demand::NONE,
+        ready_at_least: None,
+        prefetched: None,
+        history: History::default(),
     }
 }
 
@@ -183,7 +187,7 @@ fn recorded_run_times_are_best() {
 #[test]
 fn long_jobs_are_seen_before_they_end() {
     let mut watched = Watched::new(|queue| {
-        queue.objective = configured(1);
+        queue.objective = configured(2);
         queue.counters.started = Some(0);
         queue.jobs.in_progress = Some(0);
         queue.busy_workers = Some(0);
@@ -193,7 +197,7 @@ fn long_jobs_are_seen_before_they_end() {
         queue.jobs.in_progress = Some(40);
         queue.busy_workers = Some(40);
     });
-    assert_eq!(watched.service(), Some((1.0, ServiceSource::Configured)));
+    assert_eq!(watched.service(), Some((2.0, ServiceSource::Configured)));
     watched.polls(100, |_| {});
     let (secs, source) = watched.service().unwrap();
     assert!(near(secs, 201.0, 0.01) && source == ServiceSource::Busy);

@@ -11,6 +11,7 @@
 //! that old brackets widen in proportion to their age (measured: 1.8 % after 10 h at 1 s).
 
 mod saved;
+mod stamp;
 
 /// Message number `count` had arrived by `by`; message `count + 1` had not arrived at `not_before`.
 /// Both are minus infinity for what was there before the first poll.

@@ -1,11 +1,19 @@
 //! From the heads of the lines to the latency of the queue.
+//!
+//! A head that carries its own time is held against the curve: polls have shown between which two
+//! instants it came, and a clock that says otherwise is wrong.
 
-use super::curve::WaitCurve;
-use super::sample::{HeadState, LineSample};
+use super::curve::{HeadAge, WaitCurve};
+use super::sample::{HeadState, LineSample, Span};
 use super::view::FlowBasis;
-use crate::model::Window;
 use crate::model::latency::{Age, Latency, LatencySource, Reason};
+use crate::model::{Head, Timestamp, Window};
 use std::time::Duration;
+
+/// How far a producer's clock may be off, and how long its message may be on its way, before its
+/// time is taken for wrong: so much, and this share of its age, since clocks run unevenly.
+const CLOCK_DOUBT_SECS: f64 = 0.1;
+const CLOCK_DRIFT: f64 = 0.001;
 
 /// The age of the head of one line.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +27,14 @@ pub(super) struct LineAge {
     unknown: Option<Reason>,
 }
 
-pub(super) fn line_age(curve: &WaitCurve, sample: &LineSample, window: Window) -> Option<LineAge> {
+pub(super) fn line_age(
+    curve: &mut WaitCurve,
+    sample: &LineSample,
+    span: Span,
+    window: Window,
+) -> Option<LineAge> {
     let head = sample.head;
+    let inferred = |curve: &WaitCurve| curve.head(head.skip, head.put_back).map(LineAge::from);
     match head.state {
         _ if sample.ready == 0 => None,
         HeadState::AllDueLater => None,
@@ -37,8 +51,9 @@ pub(super) fn line_age(curve: &WaitCurve, sample: &LineSample, window: Window) -
             latest,
             upper_is_hard,
             source,
+            is_arrival,
         } => {
-            let at = crate::model::Head::Since {
+            let at = Head::Since {
                 earliest,
                 latest,
                 upper_is_hard,
@@ -47,23 +62,78 @@ pub(super) fn line_age(curve: &WaitCurve, sample: &LineSample, window: Window) -
             let Latency::Known { age, .. } = Latency::from_head(at, window) else {
                 return None;
             };
-            Some(LineAge {
+            let told = LineAge {
                 min: age.min.as_secs_f64(),
                 estimate: age.estimate.as_secs_f64(),
                 max: age.max.map(|max| max.as_secs_f64()),
                 source,
                 basis: FlowBasis::Timestamp,
                 unknown: None,
-            })
+            };
+            if !is_arrival || !upper_is_hard || head.put_back > 0 {
+                return Some(told);
+            }
+            let (from, to) = on_our_clock((earliest, latest), span, window);
+            if curve.stamp(head.skip, from, to) {
+                Some(told.within(inferred(curve)))
+            } else {
+                inferred(curve).map(|age| LineAge {
+                    basis: FlowBasis::TimestampRejected,
+                    ..age
+                })
+            }
         }
-        HeadState::Waiting => curve.head(head.skip, head.put_back).map(|age| LineAge {
+        HeadState::Waiting => inferred(curve),
+    }
+}
+
+/// A time that a message carries, on our clock and with the doubt there is about it.
+fn on_our_clock(
+    (earliest, latest): (Timestamp, Timestamp),
+    span: Span,
+    window: Window,
+) -> (f64, f64) {
+    let at_start = window.from.as_secs_f64() - span.from;
+    let at_end = window.to.as_secs_f64() - span.to;
+    let from = earliest.as_secs_f64() - at_start.max(at_end);
+    let to = latest.as_secs_f64() - at_start.min(at_end);
+    let doubt = CLOCK_DOUBT_SECS + CLOCK_DRIFT * (span.to - from).max(0.0);
+    (from - doubt, to + doubt)
+}
+
+// === impl LineAge ===
+
+impl LineAge {
+    /// The same, but not beyond what the flow proves.
+    fn within(self, flow: Option<Self>) -> Self {
+        let Some(Self {
+            min,
+            max: Some(max),
+            ..
+        }) = flow
+        else {
+            return self;
+        };
+        let max = max.max(min);
+        Self {
+            min: self.min.clamp(min, max),
+            estimate: self.estimate.clamp(min, max),
+            max: self.max.map(|own| own.clamp(min, max)),
+            ..self
+        }
+    }
+}
+
+impl From<HeadAge> for LineAge {
+    fn from(age: HeadAge) -> Self {
+        Self {
             min: age.min,
             estimate: age.estimate,
             max: age.max,
             source: LatencySource::Flow,
             basis: age.basis.into(),
             unknown: None,
-        }),
+        }
     }
 }
 

@@ -1,9 +1,14 @@
+//! What the broker's own counts tell beyond the lists.
+//!
 //! Arrivals that no poll has seen: a job that is taken within milliseconds leaves no trace in its
-//! list. The broker's count of pushes tells how many there were in all; where several lists may have
-//! had them, they are shared out by how busy each has been.
+//! list. The count of pushes tells how many there were in all; where several lists may have had
+//! them, they are shared out by how busy each has been. And jobs that waited and are gone though too
+//! few have been delivered: those were removed.
 //!
 //! Bounds never depend on this: whatever came and went between two polls waited no longer than the
 //! time between them.
+
+use super::sample::LineSample;
 
 /// How far the numbers of jobs can be trusted, best first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,23 +31,45 @@ impl Counts {
     }
 }
 
+/// What the broker has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Pushes to all lists so far, read before the lists.
+    pub pushes: Option<u64>,
+    /// Deliveries so far, read before the lists.
+    pub deliveries: Option<u64>,
+    /// The same, read after the lists; only if one of them has lost all that waited in it.
+    pub deliveries_after: Option<u64>,
+    /// There are queues that were not read and may have had some of all these.
+    pub is_partial: bool,
+}
+
 /// The books of one broker.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Pushes as of the last poll.
-    pushes: Option<u64>,
-    /// What lists have shown and the count of pushes had not, since it was read a moment earlier;
-    /// at most 0.
-    owed: i64,
-    /// What came and went in that moment, after which there was no taker; at least 0.
-    spare: i64,
+    tally: Tally,
+    /// Pushes that no list has explained yet: negative where lists have shown what was counted only
+    /// after the count was read, positive for what came and went in that moment.
+    balance: i64,
+    /// As long as no list could have had them: how many they can be at most. What is beyond was
+    /// pushed to lists that we do not know.
+    room: i64,
     /// There were takers at the last poll.
     had_takers: bool,
+    /// Some have been shared out by a guess.
+    has_guessed: bool,
+    /// Some could not be shared out at all.
+    has_missed: bool,
+    /// Departures without a delivery that no removal explains, less the deliveries since: somebody
+    /// takes jobs in another way.
+    strays: u64,
 }
 
 /// One line of one queue at this poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Claim {
+    /// Tells the lines of one queue from those of others.
+    pub queue: usize,
     /// Arrivals that were seen.
     pub seen: u64,
     /// Others may have come and gone.
@@ -51,54 +78,176 @@ pub struct Claim {
     pub expected: f64,
     /// Never seen to have a job, but where one would go if there were one.
     pub is_default: bool,
+    /// Departures that were seen and should have been deliveries.
+    pub left: u64,
+    /// Those of them that were waiting at the last poll, if none of these is left.
+    pub gone: u64,
+}
+
+/// What the counts say of each of the lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Arrivals that nobody has seen.
+    pub unseen: Vec<u64>,
+    /// Departures that were no deliveries.
+    pub removed: Vec<u64>,
+    pub counts: Counts,
+}
+
+impl Settled {
+    /// Tells each of the lines its part; they are those of the claims, in their order.
+    pub fn hand_out<'a>(&self, lines: impl Iterator<Item = &'a mut LineSample>) {
+        let parts = self.unseen.iter().zip(&self.removed);
+        for (line, (unseen, removed)) in lines.zip(parts) {
+            (line.arrivals.unseen, line.arrivals.removed) = (*unseen, *removed);
+        }
+    }
 }
 
 /// Never-seen lines among which unseen jobs are shared out; more would be mere noise.
 const MAX_DEFAULTS: usize = 16;
 
+/// So many jobs may have been taken whose delivery is about to be counted.
+const ON_THE_WAY: u64 = 16;
+
+// === impl Ledger ===
+
 impl Ledger {
-    /// What each of the claims gets, and how good the numbers are; `None` if nothing is known of
-    /// pushes.
-    pub fn settle(&mut self, pushes: Option<u64>, claims: &[Claim]) -> Option<(Vec<u64>, Counts)> {
-        let before = std::mem::replace(&mut self.pushes, pushes);
-        let (now, before) = (pushes?, before?);
-        // A count that has fallen was reset: what it shows has happened since, but not when.
-        let pushed = now.checked_sub(before)?;
-        let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
-        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let rest = self
-            .owed
-            .saturating_add(signed(pushed))
-            .saturating_sub(signed(seen));
-        let weights = weights(claims);
-        let takers = weights.iter().filter(|weight| **weight > 0.0).count();
-        let before = std::mem::replace(&mut self.had_takers, takers > 0);
-        let mut unseen = 0;
-        if takers > 0 {
-            let all = rest.saturating_add(std::mem::take(&mut self.spare));
-            (unseen, self.owed) = (u64::try_from(all).unwrap_or(0), all.min(0));
-        } else {
-            self.owed = rest.min(0);
-            // Otherwise it was pushed to lists that we do not know.
-            if before {
-                self.spare = self.spare.saturating_add(rest.max(0));
-            }
+    pub fn settle(&mut self, tally: Tally, claims: &[Claim]) -> Settled {
+        let before = std::mem::replace(&mut self.tally, tally);
+        let (unseen, counts) = self.arrivals(before, claims);
+        let (removed, removed_counts) = self.removals(before, claims, &unseen);
+        Settled {
+            unseen,
+            removed,
+            counts: counts.max(removed_counts),
         }
-        let mut left: f64 = weights.iter().sum();
-        let mut shares = vec![0; claims.len()];
-        for (share, weight) in shares.iter_mut().zip(&weights) {
-            if *weight > 0.0 && left > 0.0 {
-                *share = ((unseen as f64 * weight / left).round() as u64).min(unseen);
-                unseen -= *share;
-                left -= weight;
-            }
-        }
-        let counts = match takers {
-            0 | 1 => Counts::Exact,
-            _ => Counts::Shared,
-        };
-        Some((shares, counts))
     }
+
+    fn arrivals(&mut self, before: Tally, claims: &[Claim]) -> (Vec<u64>, Counts) {
+        let nothing = vec![0; claims.len()];
+        // A count that has fallen was reset: what it shows has happened since, but not when.
+        let pushed = self.tally.pushes.zip(before.pushes);
+        let Some(pushed) = pushed.and_then(|(now, before)| now.checked_sub(before)) else {
+            // What nobody could miss needs no count of pushes to be exact.
+            return match claims.iter().any(|claim| claim.may_have_more) {
+                true => (nothing, Counts::LowerBound),
+                false => (nothing, Counts::Exact),
+            };
+        };
+        let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
+        let balance = self.balance.saturating_add(signed(pushed));
+        let balance = balance.saturating_sub(signed(seen));
+        let weights = weights(claims);
+        let has_takers = weights.iter().any(|weight| *weight > 0.0);
+        let had_takers = std::mem::replace(&mut self.had_takers, has_takers);
+        if !has_takers {
+            self.has_missed |= balance > 0 && claims.iter().any(Claim::is_likely);
+            if had_takers {
+                // What came and went while the last poll was under way has been pushed since.
+                self.room = signed(pushed);
+            }
+            self.balance = balance.min(self.room);
+            return (nothing, self.counts());
+        }
+        self.balance = balance.min(0);
+        let unseen = u64::try_from(balance).unwrap_or(0);
+        let guess =
+            unseen > 0 && (self.tally.is_partial || are_several_queues(claims, Claim::is_likely));
+        self.has_guessed |= guess;
+        let counts = match guess {
+            true => self.counts().max(Counts::Shared),
+            false => self.counts(),
+        };
+        (share(unseen, &weights), counts)
+    }
+
+    /// How good the numbers are of which nothing else is known: a wrong guess earlier on is made
+    /// good by taking from whoever is next.
+    fn counts(&self) -> Counts {
+        match self {
+            Self {
+                has_missed: true, ..
+            } => Counts::LowerBound,
+            Self {
+                has_guessed: true,
+                balance: ..0,
+                ..
+            } => Counts::Shared,
+            _ => Counts::Exact,
+        }
+    }
+
+    /// Other uses of the command by which deliveries are counted only hide removals. A real start
+    /// is taken for one if it was not counted though the list was emptied at that moment; or if it
+    /// was a consumer's that delivers in another way, which shows sooner or later.
+    fn removals(&mut self, before: Tally, claims: &[Claim], unseen: &[u64]) -> (Vec<u64>, Counts) {
+        let nothing = vec![0; claims.len()];
+        let now = self.tally.deliveries_after.or(self.tally.deliveries);
+        let delivered = now.zip(before.deliveries);
+        let Some(delivered) = delivered.and_then(|(now, before)| now.checked_sub(before)) else {
+            return (nothing, Counts::Exact);
+        };
+        // From an emptied list those may be missing too that nobody has seen in it.
+        let may_be_removed = claims
+            .iter()
+            .zip(unseen)
+            .map(|(claim, unseen)| match claim.gone {
+                0 => 0,
+                gone => gone + unseen,
+            });
+        let may_be_removed: Vec<u64> = may_be_removed.collect();
+        let gone: u64 = claims.iter().map(|claim| claim.gone).sum();
+        let left: u64 = claims.iter().map(|claim| claim.left).sum();
+        let at_most: u64 = may_be_removed.iter().sum();
+        let strays = left.saturating_sub(delivered).saturating_sub(gone);
+        self.strays = self.strays.saturating_add(strays).saturating_sub(delivered);
+        let removed = (left.saturating_sub(gone) + at_most)
+            .saturating_sub(delivered)
+            .saturating_sub(delivered.min(ON_THE_WAY))
+            .min(at_most);
+        if removed == 0 || self.strays > ON_THE_WAY || self.tally.deliveries_after.is_none() {
+            return (nothing, Counts::Exact);
+        }
+        let is_guess = removed < at_most && are_several_queues(claims, |claim| claim.gone > 0);
+        let weights: Vec<f64> = may_be_removed.iter().map(|count| *count as f64).collect();
+        let counts = match is_guess {
+            true => Counts::Shared,
+            false => Counts::Exact,
+        };
+        (share(removed, &weights), counts)
+    }
+}
+
+impl Claim {
+    /// It may have had what nobody has seen, and is not a priority that was never used.
+    fn is_likely(&self) -> bool {
+        self.may_have_more && (self.is_default || self.expected > 0.0 || self.seen > 0)
+    }
+}
+
+fn are_several_queues(claims: &[Claim], is_one: impl Fn(&Claim) -> bool) -> bool {
+    let mut queues = claims.iter().filter(|claim| is_one(claim));
+    let first = queues.next().map(|claim| claim.queue);
+    queues.any(|claim| Some(claim.queue) != first)
+}
+
+/// Shares so many out by weight, in whole numbers.
+fn share(mut all: u64, weights: &[f64]) -> Vec<u64> {
+    let mut left: f64 = weights.iter().sum();
+    let mut shares = vec![0; weights.len()];
+    for (share, weight) in shares.iter_mut().zip(weights) {
+        if *weight > 0.0 && left > 0.0 {
+            *share = ((all as f64 * weight / left).round() as u64).min(all);
+            all -= *share;
+            left -= weight;
+        }
+    }
+    shares
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// By what was to be expected; if that is nothing anywhere, evenly over the lines of first choice.
@@ -122,92 +271,4 @@ fn weights(claims: &[Claim]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn claim(seen: u64, may_have_more: bool, expected: f64) -> Claim {
-        Claim {
-            seen,
-            may_have_more,
-            expected,
-            is_default: false,
-        }
-    }
-
-    #[test]
-    fn one_line_gets_all_that_was_pushed_and_not_seen() {
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.settle(Some(100), &[claim(0, true, 0.0)]), None);
-        let settled = ledger.settle(Some(150), &[claim(7, false, 0.0), claim(3, true, 1.0)]);
-        assert_eq!(settled, Some((vec![0, 40], Counts::Exact)));
-    }
-
-    #[test]
-    fn what_the_lists_showed_before_the_count_did_is_not_counted_twice() {
-        let mut ledger = Ledger::default();
-        ledger.settle(Some(100), &[]);
-        let lines = [claim(5, true, 1.0)];
-        assert_eq!(ledger.settle(Some(103), &lines).unwrap().0, [0]);
-        assert_eq!(ledger.settle(Some(110), &lines).unwrap().0, [0]);
-        assert_eq!(ledger.settle(Some(120), &lines).unwrap().0, [5]);
-    }
-
-    #[test]
-    fn what_came_and_went_just_before_a_list_filled_up_is_given_to_it_later() {
-        let mut ledger = Ledger::default();
-        ledger.settle(Some(0), &[]);
-        let (turned, followed) = (
-            |seen| [claim(seen, true, 1.0)],
-            |seen| [claim(seen, false, 1.0)],
-        );
-        assert_eq!(ledger.settle(Some(10), &turned(4)).unwrap().0, [6]);
-        // Five more came and went after the count was read; then the list was followed.
-        assert_eq!(ledger.settle(Some(22), &followed(7)).unwrap().0, [0]);
-        assert_eq!(ledger.settle(Some(30), &followed(11)).unwrap().0, [0]);
-        assert_eq!(ledger.settle(Some(40), &followed(7)).unwrap().0, [0]);
-        assert_eq!(ledger.settle(Some(40), &turned(0)).unwrap().0, [5]);
-    }
-
-    #[test]
-    fn a_line_never_seen_busy_gets_them_only_if_no_other_was() {
-        let quiet = Claim {
-            may_have_more: true,
-            is_default: true,
-            ..Claim::default()
-        };
-        let mut ledger = Ledger::default();
-        ledger.settle(Some(0), &[]);
-        let settled = ledger.settle(Some(10), &[quiet, quiet]);
-        assert_eq!(settled, Some((vec![5, 5], Counts::Shared)));
-        let settled = ledger.settle(Some(20), &[quiet, claim(0, true, 2.0)]);
-        assert_eq!(settled, Some((vec![0, 10], Counts::Exact)));
-        let settled = ledger.settle(Some(30), &[quiet; 40]).unwrap().0;
-        assert_eq!(settled.iter().sum::<u64>(), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_more_is_given_out_than_was_pushed(
-            polls in prop::collection::vec((0u64..500, prop::collection::vec((0u64..50, any::<bool>(), 0.0..9.0f64, any::<bool>()), 0..6)), 1..40),
-        ) {
-            let (mut ledger, mut pushed, mut given, mut seen) = (Ledger::default(), 0, 0, 0);
-            ledger.settle(Some(0), &[]);
-            for (more, claims) in polls {
-                let claims: Vec<Claim> = claims
-                    .into_iter()
-                    .map(|(seen, may_have_more, expected, is_default)| Claim { seen, may_have_more, expected, is_default })
-                    .collect();
-                pushed += more;
-                seen += claims.iter().map(|claim| claim.seen).sum::<u64>();
-                let (shares, _) = ledger.settle(Some(pushed), &claims).unwrap();
-                given += shares.iter().sum::<u64>();
-                prop_assert!(given <= pushed);
-                for (claim, share) in claims.iter().zip(shares) {
-                    prop_assert!(share == 0 || claim.may_have_more);
-                }
-            }
-            prop_assert!(given + seen >= given);
-        }
-    }
-}
+mod tests;

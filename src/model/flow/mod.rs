@@ -17,7 +17,7 @@ mod view;
 mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
-pub use ledger::{Claim, Counts, Ledger};
+pub use ledger::{Claim, Counts, Ledger, Settled, Tally};
 pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::{FadingRate, Rate};
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};

@@ -96,8 +96,13 @@ impl FlowMemory {
         }
     }
 
-    /// What the lines of the queue claim of the arrivals that nobody has seen.
-    pub fn claims<'a>(&'a self, sample: &'a FlowSample) -> impl Iterator<Item = Claim> + 'a {
+    /// What the lines of the queue claim of what the broker has counted. `queue` tells it from
+    /// others.
+    pub fn claims<'a>(
+        &'a self,
+        queue: usize,
+        sample: &'a FlowSample,
+    ) -> impl Iterator<Item = Claim> + 'a {
         let known = match self {
             Self::Active(flow) => flow.lines.as_slice(),
             _ => &[],
@@ -116,11 +121,18 @@ impl FlowMemory {
                 let secs = sample.span.to - before.curve.seen_at();
                 before.arrivals.per_second() * secs.max(0.0)
             });
+            let delivered = before.filter(|_| arrivals.is_delivered && !arrivals.is_first);
+            let left = delivered.map_or(0, |before| {
+                (before.curve.ready() + seen).saturating_sub(line.ready)
+            });
             Claim {
+                queue,
                 seen,
                 may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
                 expected,
                 is_default: line.line == 0,
+                left,
+                gone: arrivals.gone.min(left),
             }
         })
     }
@@ -161,8 +173,8 @@ impl QueueFlow {
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
             self.follow(each, span, settings);
-            if let Some(line) = self.lines.iter().find(|line| line.id == each.line)
-                && let Some(head) = line_age(&line.curve, each, window)
+            if let Some(line) = self.lines.iter_mut().find(|line| line.id == each.line)
+                && let Some(head) = line_age(&mut line.curve, each, span, window)
             {
                 heads.push(head);
             }
@@ -231,11 +243,18 @@ impl QueueFlow {
             .saturating_add(arrivals.unseen);
         let secs = span.to - line.curve.seen_at();
         line.arrivals.add(span.to, secs, arrived as f64);
-        // A total that has fallen is a restart: what it shows has happened since.
-        let started = sample.started.map(|now| match line.started {
-            Some(before) if before <= now => now - before,
-            _ => now,
-        });
+        let started = match sample.started {
+            // A total that has fallen is a restart: what it shows has happened since.
+            Some(now) => Some(match line.started {
+                Some(before) if before <= now => now - before,
+                _ => now,
+            }),
+            None if arrivals.removed > 0 => {
+                let left = (line.curve.ready() + arrived).saturating_sub(sample.ready);
+                Some(left.saturating_sub(arrivals.removed))
+            }
+            None => None,
+        };
         let waits = &mut self.waits;
         let objective = settings.objective.map(|objective| objective.as_secs_f64());
         let mut late = 0;
@@ -298,6 +317,7 @@ impl QueueFlow {
             totals: self.totals,
             waits: self.waits.clone(),
             drain: drain.and_then(|secs| Duration::try_from_secs_f64(secs).ok()),
+            departures_per_second: rate,
             basis: self.basis,
         }
     }

@@ -2,7 +2,7 @@
 //! nothing of how it found out.
 
 use crate::model::latency::Reason;
-use crate::model::{LatencySource, Timestamp};
+use crate::model::{Head, LatencySource, Timestamp};
 
 /// The lines of one queue, read at the same poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +33,9 @@ pub struct LineSample {
     pub head: LineHead,
 }
 
-/// Arrivals so far, as the front end has counted them. It says a total and not a difference, so that
+/// Arrivals so far, as the front end has counted them, and what the broker's own counts say. It says a total and not a difference, so that
 /// a poll that never reached us costs nothing but precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrivals {
     pub total: u64,
     /// Changes where the total is only a lower bound since the poll before.
@@ -48,6 +48,12 @@ pub struct Arrivals {
     pub is_pushed: bool,
     /// Arrivals that no poll has seen, as the count of pushes tells. Set by the fold.
     pub unseen: u64,
+    /// Departures are counted among the broker's deliveries, unless they are removals.
+    pub is_delivered: bool,
+    /// Those that waited at the poll before, if none of them is left.
+    pub gone: u64,
+    /// Departures that were no deliveries, as the count of deliveries tells. Set by the fold.
+    pub removed: u64,
     /// Messages were seen to be taken from elsewhere than the head.
     pub out_of_order: bool,
 }
@@ -73,6 +79,8 @@ pub enum HeadState {
         latest: Timestamp,
         upper_is_hard: bool,
         source: LatencySource,
+        /// It is also the time at which it came to this line.
+        is_arrival: bool,
     },
     /// Every message is due later.
     AllDueLater,
@@ -87,4 +95,44 @@ impl LineHead {
         put_back: 0,
         state: HeadState::Waiting,
     };
+}
+
+impl HeadState {
+    /// What a head says of itself; one that says nothing only waits. When it came to its line is not
+    /// known from it: clients write their times before they push.
+    pub const fn of(head: Head) -> Self {
+        match head {
+            Head::Since {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+            } => Self::Stamped {
+                earliest,
+                latest,
+                upper_is_hard,
+                source,
+                is_arrival: false,
+            },
+            Head::Empty | Head::Unknown(_) => Self::Waiting,
+        }
+    }
+}
+
+impl Arrivals {
+    /// As the broker itself counts them.
+    pub const fn counted(total: u64, epoch: u32) -> Self {
+        Self {
+            total,
+            epoch,
+            is_first: false,
+            turned_over: false,
+            is_pushed: false,
+            unseen: 0,
+            is_delivered: false,
+            gone: 0,
+            removed: 0,
+            out_of_order: false,
+        }
+    }
 }

@@ -191,6 +191,67 @@ proptest! {
     }
 
     #[test]
+    fn a_true_time_at_the_head_leaves_no_error_and_a_false_one_is_found_out(
+        spans in spans(), first in 0u64..20, off in prop::option::of(-30.0..30.0f64),
+    ) {
+        let mut now = 0.0;
+        let mut queue: VecDeque<f64> = (0..first).map(|_| -5.0).collect();
+        let mut curve = WaitCurve::new(-0.01, 0.0, first);
+        for span in spans {
+            let (from, mut waits, mut new) = (now, Vec::new(), 0);
+            now += span.secs;
+            for (share, is_arrival) in &span.events {
+                let at = from + share * span.secs;
+                if *is_arrival {
+                    queue.push_back(at);
+                    new += 1;
+                } else if let Some(since) = queue.pop_front() {
+                    waits.push(at - since);
+                }
+            }
+            let poll = Poll {
+                from: now,
+                to: now + span.slow,
+                ready: queue.len() as u64,
+                arrived: new,
+                started: None,
+            };
+            let mut segments = Vec::new();
+            let moved = curve.update(poll, |segment| segments.push(segment));
+            let mut each = waits.iter().skip(moved.censored as usize);
+            for segment in &segments {
+                for wait in each.by_ref().take(segment.count as usize) {
+                    prop_assert!(segment.min - 1e-9 <= *wait && *wait <= segment.max + 1e-9);
+                }
+            }
+            let (inferred, since) = (curve.head(0, 0), queue.front().copied());
+            prop_assert_eq!(inferred.is_some(), since.is_some());
+            if let (Some(inferred), Some(since)) = (inferred, since) {
+                let told = since + off.unwrap_or(0.0);
+                let age = poll.to - told;
+                // Beyond what the poll itself leaves open.
+                let cannot_be = age < inferred.min - span.slow - 1e-6
+                    || inferred.max.is_some_and(|max| age > max + 1e-6);
+                let agrees = curve.stamp(0, told, told);
+                prop_assert!(!(agrees && cannot_be));
+                if off.is_none() {
+                    prop_assert!(agrees);
+                    let head = curve.head(0, 0).unwrap();
+                    prop_assert!((head.estimate - age).abs() < 1e-9, "{head:?} {age}");
+                    prop_assert!(head.min - 1e-9 <= now - since);
+                    prop_assert!(head.max.is_some_and(|max| (max - age).abs() < 1e-9));
+                } else if !agrees {
+                    prop_assert_eq!(curve.head(0, 0), Some(inferred));
+                } else {
+                    // A false time that nothing contradicts: what follows is not to be trusted.
+                    return Ok(());
+                }
+            }
+            now += span.slow;
+        }
+    }
+
+    #[test]
     fn any_sequence_of_polls_is_survived_and_conserves_messages(
         polls in prop::collection::vec(
             (any::<f64>(), any::<f64>(), 0u64..50, 0u64..50, prop::option::of(0u64..50), 0u8..8),
@@ -210,6 +271,10 @@ proptest! {
             match what {
                 0 => curve.lose_sight(),
                 1 => curve.distrust_order(),
+                2 | 3 => {
+                    let (a, b) = (curve.seen_at() - from, curve.seen_at() - from * 0.5);
+                    curve.stamp(new, a.min(b), a.max(b));
+                }
                 _ => {}
             }
             for (skip, put_back) in [(0, 0), (1, 0), (0, 4), (u64::MAX, u64::MAX)] {
@@ -247,8 +312,8 @@ fn arrivals(total: u64) -> Arrivals {
         is_first: false,
         turned_over: false,
         is_pushed: true,
-        unseen: 0,
         out_of_order: false,
+        ..Arrivals::default()
     }
 }
 
@@ -327,6 +392,85 @@ fn a_lower_bound_becomes_exact_when_the_observed_part_reaches_the_head() {
     let view = memory.view().unwrap();
     assert_eq!((view.totals.censored, view.totals.started), (10, 10));
     assert_eq!(view.waits, None);
+}
+
+#[test]
+fn a_time_at_the_head_is_exact_unless_the_polls_have_shown_otherwise() {
+    let stamped = |at: f64| LineSample {
+        head: LineHead {
+            state: HeadState::Stamped {
+                earliest: window(at).from,
+                latest: window(at).from,
+                upper_is_hard: true,
+                source: LatencySource::Message,
+                is_arrival: true,
+            },
+            ..LineHead::PLAIN
+        },
+        ..line(0, 3, 3)
+    };
+    let age = |latency: Latency| match latency {
+        Latency::Known { age, source, .. } => {
+            let max = age.max.map(|max| max.as_secs_f64());
+            (source, age.min.as_secs_f64(), max)
+        }
+        other => panic!("{other:?}"),
+    };
+    // The three came between the polls at 0 and 5: a clock may be a tenth off, and no more.
+    for (sent, want, basis) in [
+        (
+            3.0,
+            (LatencySource::Message, 2.0, Some(2.0)),
+            FlowBasis::Timestamp,
+        ),
+        (
+            5.05,
+            (LatencySource::Message, 0.0, Some(0.0)),
+            FlowBasis::Timestamp,
+        ),
+        (
+            -0.05,
+            (LatencySource::Message, 5.0, Some(5.0)),
+            FlowBasis::Timestamp,
+        ),
+        (
+            -7.0,
+            (LatencySource::Flow, 0.0, Some(5.0)),
+            FlowBasis::TimestampRejected,
+        ),
+        (
+            900.0,
+            (LatencySource::Flow, 0.0, Some(5.0)),
+            FlowBasis::TimestampRejected,
+        ),
+    ] {
+        let mut memory = FlowMemory::default();
+        apply(&mut memory, 0.0, &[line(0, 0, 0)]);
+        assert_eq!(
+            age(apply(&mut memory, 5.0, &[stamped(sent)])),
+            want,
+            "{sent}"
+        );
+        assert_eq!(memory.view().unwrap().basis, basis, "{sent}");
+    }
+    // The time of the one tells of those behind it, also where nothing else was known of them.
+    let mut memory = FlowMemory::default();
+    let first = |sample: LineSample| LineSample {
+        arrivals: Arrivals {
+            is_first: true,
+            ..sample.arrivals
+        },
+        ..sample
+    };
+    apply(&mut memory, 5.0, &[first(stamped(3.0))]);
+    let latency = apply(&mut memory, 6.0, &[line(0, 2, 3)]);
+    let (min, max) = bounds(latency);
+    let max = max.unwrap();
+    assert!(
+        (min - 1.0).abs() < 1e-6 && (3.0..3.2).contains(&max),
+        "{min} {max}"
+    );
+    assert_eq!(memory.view().unwrap().totals.censored, 0);
 }
 
 #[test]

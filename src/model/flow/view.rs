@@ -31,6 +31,8 @@ pub struct FlowView {
     /// Absent until a job whose arrival was seen has started.
     pub waits: Option<Waits>,
     pub drain: Option<Duration>,
+    /// Departures a second while there is something to take; 0 if none has been seen.
+    pub departures_per_second: f64,
     pub basis: FlowBasis,
 }
 
@@ -41,6 +43,8 @@ pub enum FlowBasis {
     Empty,
     /// The head carries its own time.
     Timestamp,
+    /// The head carries a time at which it cannot have come; so as [`Self::Curve`].
+    TimestampRejected,
     /// Arrivals and departures seen, order kept: hard bounds.
     Curve,
     /// The head was there before our first poll: a lower bound.
@@ -58,6 +62,7 @@ impl FlowBasis {
         match self {
             Self::Empty => "empty",
             Self::Timestamp => "timestamp",
+            Self::TimestampRejected => "timestamp_rejected",
             Self::Curve => "curve",
             Self::Cold => "cold",
             Self::PutBack => "put_back",
@@ -79,6 +84,10 @@ impl FlowBasis {
     pub const fn without_max(self) -> Option<&'static str> {
         match self {
             Self::Empty | Self::Timestamp | Self::Curve => None,
+            Self::TimestampRejected => Some(
+                "the oldest job was there before tailback's first poll, and carries a time that \
+                 cannot be right",
+            ),
             Self::Cold => Some("the oldest job was there before tailback's first poll"),
             Self::PutBack => {
                 Some("jobs were put back at the head, in an order that is not visible")

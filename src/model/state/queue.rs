@@ -4,6 +4,7 @@ use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
 use crate::model::demand::{Demand, DemandMemory};
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
 use crate::model::objective::{Objective, Objectives};
@@ -24,6 +25,7 @@ pub(super) struct QueueMemory {
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
     demand: DemandMemory,
+    pub(super) history: HistoryMemory,
 }
 
 impl QueueMemory {
@@ -76,13 +78,14 @@ impl QueueMemory {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
+            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
         }
         if let Some(seen) = &observation.measured {
             let view = MeasuredView::after(self.measured.take(), seen, settings);
             self.measured = Some(view);
         }
         let late_starts = match (&self.measured, &flow) {
-            (Some(measured), _) if measured.waits.is_some() => Some(measured.late),
+            (Some(measured), _) if !measured.is_sample => Some(measured.late),
             (_, Some(flow)) => Some(flow.totals.late),
             (_, None) => None,
         };
@@ -104,11 +107,13 @@ impl QueueMemory {
             interval: observation.interval.unwrap_or_default().max(interval),
             jobs: observation.jobs,
             jobs_unknown: observation.jobs_unknown,
+            ready_at_least: observation.ready_at_least,
             priorities: observation.priorities,
             latency,
             source: self.source.unwrap_or(LatencySource::None),
             oldest_in_progress: observation.oldest_in_progress,
             next_due: observation.next_due,
+            prefetched: observation.prefetched,
             consumers: observation.consumers,
             busy_workers: observation.busy_workers,
             paused: observation.paused,
@@ -117,6 +122,7 @@ impl QueueMemory {
             late_starts: self.objective.and(late_starts),
             flow,
             measured: self.measured.clone(),
+            history: History::default(),
             demand: Demand::NONE,
         };
         snapshot.demand = self.demand.fold(&snapshot);

@@ -298,6 +298,6 @@ fn without_counters_nothing_is_made_up() {
     let seen = poller.await_queue("q", |seen| seen.jobs.ready == Some(3));
     assert_eq!(
         (seen.flow, seen.head),
-        (None, Head::Unknown(Reason::NoTimestamp))
+        (None, Head::Unknown(Reason::NotCounted))
     );
 }

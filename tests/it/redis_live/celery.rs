@@ -3,7 +3,7 @@
 use super::{Release, queue, redis, unix_now};
 use crate::support::process::PATIENCE;
 use crate::support::python::Celery;
-use crate::support::tailback::{Tailback, quick};
+use crate::support::tailback::{Tailback, quick, wait_for};
 use serde_json::json;
 
 #[test]
@@ -185,4 +185,78 @@ fn celery_with_another_separator_steps_and_prefix() {
     );
     // kombu 5.7 cannot count with a prefix itself: it looks for the queue without it.
     assert_eq!(redis.cli(&["LLEN", "app/a:4"]), "2");
+}
+
+#[test]
+fn celery_messages_that_are_purged_have_not_started() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url()).settings(&json!({"worker_prefetch_multiplier": 1}));
+    celery.send("purged", 1, &[]);
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    tailback.wait_jobs("celery", "purged", "ready", 1);
+    let flow = || {
+        let body = tailback.json("/api/v1/queues/main/celery/purged");
+        let of = |name: &str| body[name].as_u64().unwrap();
+        let removed = body["flow"]["removed_total"].as_u64().unwrap();
+        (of("enqueued_total"), of("started_total"), removed)
+    };
+    // Nobody works: not one of them can have started.
+    celery.send("purged", 400, &[]);
+    tailback.wait_jobs("celery", "purged", "ready", 401);
+    assert_eq!(celery.purge("purged"), 401);
+    tailback.wait_jobs("celery", "purged", "ready", 0);
+    assert_eq!(flow(), (400, 0, 401));
+    // Here some start while others are purged.
+    let times = redis.dir().join("times");
+    let options = ["-c", "2"];
+    let _worker = celery.worker("purged", &options, redis.dir());
+    celery.send("purged", 2000, &["--record", times.to_str().unwrap()]);
+    let purged = celery.purge("purged");
+    assert!(purged > 500, "{purged} were left of 2000");
+    tailback.wait_jobs("celery", "purged", "in_progress", 0);
+    let ran = || std::fs::read_to_string(&times).map_or(0, |times| times.lines().count() as u64);
+    crate::support::tailback::wait_for("the last of them", || ran() + purged == 2000);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let (enqueued, started, removed) = flow();
+    assert_eq!(enqueued, 2400);
+    assert_eq!(started + removed, 2401);
+    println!("{started} started, {} in truth", ran());
+    // A few of the purged may have been about to be counted; none that ran is missing.
+    assert!(
+        (ran()..=ran() + 60).contains(&started),
+        "{started} of {}",
+        ran()
+    );
+}
+
+#[test]
+fn what_a_worker_gives_back_is_redelivered() {
+    let redis = redis();
+    let celery = Celery::new(&redis.url());
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    let mut worker = celery.worker(
+        "back",
+        &["-c", "1", "--prefetch-multiplier", "4"],
+        redis.dir(),
+    );
+    let release = Release::new(&redis);
+    celery.send("back", 9, &["--task", "hold", "--arg", &release.json()]);
+    // One runs, four are prefetched, four wait.
+    let metrics = tailback.wait_jobs("celery", "back", "ready", 4);
+    let redelivered = "tailback_queue_redelivered_total";
+    assert_eq!(queue(&metrics, redelivered, "back"), Some(0.0));
+    // A warm shutdown: the running task ends, the prefetched ones go back.
+    worker.signal("TERM");
+    wait_for("the worker stops", || {
+        worker.output().contains("Warm shutdown")
+    });
+    release.now();
+    worker.wait(PATIENCE);
+    let metrics = tailback.wait_jobs("celery", "back", "ready", celery.depth("back"));
+    let ready = metrics.jobs("celery", "back", "ready").unwrap();
+    assert!(ready > 6.0, "{ready}");
+    let given_back = queue(&metrics, redelivered, "back").unwrap();
+    let truth = ready - 4.0;
+    println!("{given_back} came back, truly {truth}");
+    assert_eq!(given_back, truth);
 }

@@ -3,6 +3,9 @@
 
 mod celery;
 mod rq;
+mod rq_times;
+mod stream;
+mod taskiq;
 
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
@@ -47,6 +50,41 @@ impl Release {
 
 fn queue(metrics: &Metrics, name: &str, queue: &str) -> Option<f64> {
     metrics.get(name, &[("queue", queue)])
+}
+
+/// A configuration with which nothing but polls costs anything once the queues are found.
+fn searching_once(url: &str) -> String {
+    quick(url).replace("discovery_interval = '1s'", "discovery_interval = '1h'")
+}
+
+/// How often each of these commands is sent in one poll of an idle server.
+fn commands_of_a_poll(tailback: &Tailback, commands: &[&str]) -> Vec<f64> {
+    let polls = |metrics: &Metrics| metrics.get("tailback_poll_duration_seconds_count", &[]);
+    let counts = |metrics: &Metrics| -> Vec<f64> {
+        let count = |command: &&str| {
+            let labels = [("command", *command)];
+            metrics.get("tailback_broker_commands_total", &labels)
+        };
+        commands.iter().map(|c| count(c).unwrap_or(0.0)).collect()
+    };
+    let mut last = (tailback.metrics(), Vec::new());
+    for _ in 0..100 {
+        let before = &last.0;
+        let after = tailback.wait_until("four more polls", PATIENCE, |metrics| {
+            polls(metrics) >= polls(before).map(|polls| polls + 4.0)
+        });
+        let times = polls(&after).unwrap() - polls(before).unwrap();
+        let each: Vec<f64> = counts(&after)
+            .iter()
+            .zip(counts(before))
+            .map(|(after, before)| (after - before) / times)
+            .collect();
+        if each == last.1 {
+            return each;
+        }
+        last = (after, each);
+    }
+    panic!("no two polls cost the same: {:?}", last.1);
 }
 
 #[test]

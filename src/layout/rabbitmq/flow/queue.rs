@@ -243,12 +243,12 @@ impl QueueFlow {
                 ready,
                 arrivals: Arrivals {
                     total: self.told,
-                    unseen: 0,
                     is_pushed: false,
                     epoch: self.epoch,
                     is_first: std::mem::take(&mut self.is_first),
                     turned_over: false,
                     out_of_order: false,
+                    ..Arrivals::default()
                 },
                 started: Some(self.started),
                 head: LineHead {

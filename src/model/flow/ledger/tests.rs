@@ -1,0 +1,285 @@
+//! Books of made-up brokers.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+fn claim(seen: u64, may_have_more: bool, expected: f64) -> Claim {
+    Claim {
+        seen,
+        may_have_more,
+        expected,
+        ..Claim::default()
+    }
+}
+
+fn pushes(pushes: u64) -> Tally {
+    Tally {
+        pushes: Some(pushes),
+        ..Tally::default()
+    }
+}
+
+/// What the lines get of the arrivals that nobody has seen.
+fn settle(ledger: &mut Ledger, all: u64, claims: &[Claim]) -> (Vec<u64>, Counts) {
+    let settled = ledger.settle(pushes(all), claims);
+    (settled.unseen, settled.counts)
+}
+
+#[test]
+fn one_line_gets_all_that_was_pushed_and_not_seen() {
+    let mut ledger = Ledger::default();
+    let lines = [claim(0, true, 0.0)];
+    assert_eq!(settle(&mut ledger, 100, &lines).1, Counts::LowerBound);
+    let lines = [claim(7, false, 0.0), claim(3, true, 1.0)];
+    let settled = settle(&mut ledger, 150, &lines);
+    assert_eq!(settled, (vec![0, 40], Counts::Exact));
+}
+
+#[test]
+fn what_the_lists_showed_before_the_count_did_is_not_counted_twice() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(100), &[]);
+    let lines = [claim(5, true, 1.0)];
+    assert_eq!(settle(&mut ledger, 103, &lines).0, [0]);
+    assert_eq!(settle(&mut ledger, 110, &lines).0, [0]);
+    assert_eq!(settle(&mut ledger, 120, &lines).0, [5]);
+}
+
+#[test]
+fn what_came_and_went_just_before_a_list_filled_up_is_given_to_it_later() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    let (turned, followed) = (
+        |seen| [claim(seen, true, 1.0)],
+        |seen| [claim(seen, false, 1.0)],
+    );
+    assert_eq!(settle(&mut ledger, 10, &turned(4)).0, [6]);
+    // Five more came and went after the count was read; then the list was followed.
+    assert_eq!(settle(&mut ledger, 22, &followed(7)).0, [0]);
+    assert_eq!(settle(&mut ledger, 30, &followed(11)).0, [0]);
+    assert_eq!(settle(&mut ledger, 40, &followed(7)).0, [0]);
+    assert_eq!(settle(&mut ledger, 40, &turned(0)).0, [5]);
+    // As above, but what was pushed during the next polls hides them for a while.
+    assert_eq!(settle(&mut ledger, 50, &turned(10)).0, [0]);
+    assert_eq!(settle(&mut ledger, 62, &followed(12)).0, [0]);
+    assert_eq!(settle(&mut ledger, 70, &followed(3)).0, [0]);
+    assert_eq!(settle(&mut ledger, 70, &turned(0)).0, [5]);
+}
+
+#[test]
+fn what_is_pushed_elsewhere_while_a_list_is_followed_is_not_saved_up_for_it() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    assert_eq!(settle(&mut ledger, 10, &[claim(10, true, 1.0)]).0, [0]);
+    for poll in 1..100 {
+        let settled = settle(&mut ledger, 10 + 20 * poll, &[claim(10, false, 1.0)]);
+        assert_eq!(settled, (vec![0], Counts::Exact));
+    }
+    // No more than one interval's.
+    let settled = settle(&mut ledger, 10 + 20 * 99, &[claim(0, true, 1.0)]);
+    assert_eq!(settled.0, [20]);
+}
+
+#[test]
+fn a_line_never_seen_busy_gets_them_only_if_no_other_was() {
+    let quiet = |queue| Claim {
+        queue,
+        may_have_more: true,
+        is_default: true,
+        ..Claim::default()
+    };
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    let settled = settle(&mut ledger, 10, &[quiet(0), quiet(1)]);
+    assert_eq!(settled, (vec![5, 5], Counts::Shared));
+    let settled = settle(&mut ledger, 20, &[quiet(0), claim(0, true, 2.0)]);
+    assert_eq!(settled, (vec![0, 10], Counts::Exact));
+    let busy = Claim {
+        queue: 1,
+        ..claim(0, true, 2.0)
+    };
+    let settled = settle(&mut ledger, 30, &[quiet(0), busy]);
+    assert_eq!(settled, (vec![0, 10], Counts::Shared));
+    // Too many to guess: then it is said that some are missing.
+    let many: Vec<Claim> = (0..40).map(quiet).collect();
+    let settled = settle(&mut ledger, 40, &many);
+    assert_eq!(settled, (vec![0; 40], Counts::LowerBound));
+    assert_eq!(settle(&mut ledger, 40, &[busy]).1, Counts::LowerBound);
+}
+
+#[test]
+fn where_queues_are_not_read_what_others_get_is_a_guess() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    let partial = |all| Tally {
+        is_partial: true,
+        ..pushes(all)
+    };
+    let busy = claim(0, true, 2.0);
+    let settled = ledger.settle(partial(0), &[busy]);
+    assert_eq!(settled.counts, Counts::Exact);
+    // In truth these went to the quiet queue, which is read later.
+    let settled = ledger.settle(partial(3), &[busy]);
+    assert_eq!((settled.unseen, settled.counts), (vec![3], Counts::Shared));
+    let quiet = Claim {
+        queue: 1,
+        ..claim(3, false, 0.0)
+    };
+    let settled = ledger.settle(pushes(3), &[busy, quiet]);
+    assert_eq!(
+        (settled.unseen, settled.counts),
+        (vec![0, 0], Counts::Shared)
+    );
+    // Made good at the cost of whoever comes next; then all is even.
+    let settled = ledger.settle(pushes(5), &[busy]);
+    assert_eq!((settled.unseen, settled.counts), (vec![0], Counts::Shared));
+    let settled = ledger.settle(pushes(9), &[busy]);
+    assert_eq!((settled.unseen, settled.counts), (vec![3], Counts::Exact));
+}
+
+fn deliveries(before: u64, after: u64) -> Tally {
+    Tally {
+        deliveries: Some(before),
+        deliveries_after: Some(after),
+        ..pushes(0)
+    }
+}
+
+fn emptied(queue: usize, left: u64) -> Claim {
+    Claim {
+        queue,
+        left,
+        gone: left,
+        ..Claim::default()
+    }
+}
+
+#[test]
+fn what_is_gone_and_was_not_delivered_was_removed() {
+    let begin = || {
+        let mut ledger = Ledger::default();
+        ledger.settle(deliveries(50, 50), &[]);
+        ledger
+    };
+    let settle = |tally, claims: &[Claim]| {
+        let settled = begin().settle(tally, claims);
+        (settled.removed, settled.counts)
+    };
+    let one = |removed| (vec![removed], Counts::Exact);
+    // A purge while nothing is delivered, while little is, and while much is: some may be on their
+    // way to being counted.
+    assert_eq!(settle(deliveries(50, 50), &[emptied(0, 500)]), one(500));
+    assert_eq!(settle(deliveries(52, 53), &[emptied(0, 500)]), one(494));
+    assert_eq!(settle(deliveries(140, 150), &[emptied(0, 500)]), one(384));
+    // All were delivered, or as good as all.
+    assert_eq!(settle(deliveries(550, 550), &[emptied(0, 500)]), one(0));
+    assert_eq!(settle(deliveries(530, 535), &[emptied(0, 500)]), one(0));
+    // Others use the same command: removals hide, starts are never taken for removals.
+    assert_eq!(settle(deliveries(9000, 9000), &[emptied(0, 500)]), one(0));
+    // The count was reset, or not read after the lists.
+    assert_eq!(settle(deliveries(3, 3), &[emptied(0, 500)]), one(0));
+    let early = Tally {
+        deliveries_after: None,
+        ..deliveries(50, 50)
+    };
+    assert_eq!(settle(early, &[emptied(0, 500)]), one(0));
+    // Two are purged together; or perhaps one, and the other one worked off.
+    let two = [emptied(0, 300), emptied(1, 100)];
+    assert_eq!(
+        settle(deliveries(50, 50), &two),
+        (vec![300, 100], Counts::Exact)
+    );
+    assert_eq!(
+        settle(deliveries(250, 250), &two),
+        (vec![138, 46], Counts::Shared)
+    );
+}
+
+#[test]
+fn where_jobs_are_taken_without_being_counted_nothing_is_taken_for_a_removal() {
+    let mut ledger = Ledger::default();
+    ledger.settle(deliveries(0, 0), &[]);
+    // A consumer that does not acknowledge works a backlog off and empties it in the end.
+    let taken = Claim {
+        left: 30,
+        ..Claim::default()
+    };
+    for _ in 0..3 {
+        assert_eq!(ledger.settle(deliveries(0, 0), &[taken]).removed, [0]);
+    }
+    let settled = ledger.settle(deliveries(0, 0), &[emptied(0, 25)]);
+    assert_eq!(settled.removed, [0]);
+    // One that does takes its place: what it delivers brings the trust back.
+    let settled = ledger.settle(deliveries(100, 100), &[emptied(0, 100)]);
+    assert_eq!(settled.removed, [0]);
+    let settled = ledger.settle(deliveries(100, 100), &[emptied(0, 40)]);
+    assert_eq!(settled.removed, [40]);
+}
+
+proptest! {
+    #[test]
+    fn no_more_is_given_out_than_was_pushed(
+        polls in prop::collection::vec((0u64..500, prop::collection::vec((0u64..50, any::<bool>(), 0.0..9.0f64, any::<bool>()), 0..6)), 1..40),
+    ) {
+        let (mut ledger, mut pushed, mut given) = (Ledger::default(), 0, 0);
+        ledger.settle(pushes(0), &[]);
+        for (more, claims) in polls {
+            let claims: Vec<Claim> = claims
+                .into_iter()
+                .enumerate()
+                .map(|(queue, (seen, may_have_more, expected, is_default))| Claim {
+                    queue, seen, may_have_more, expected, is_default, ..Claim::default()
+                })
+                .collect();
+            pushed += more;
+            let (shares, _) = settle(&mut ledger, pushed, &claims);
+            given += shares.iter().sum::<u64>();
+            prop_assert!(given <= pushed);
+            for (claim, share) in claims.iter().zip(shares) {
+                prop_assert!(share == 0 || claim.may_have_more);
+            }
+        }
+    }
+
+    /// Pushes (`true`) and takes of one list, before its broker's count is read and between that and
+    /// the reading of the list itself.
+    #[test]
+    fn of_a_list_whose_broker_counts_nothing_else_every_job_is_counted_in_the_end(
+        polls in prop::collection::vec(
+            (prop::collection::vec(any::<bool>(), 0..20), prop::collection::vec(any::<bool>(), 0..6)),
+            1..60,
+        ),
+    ) {
+        let mut ledger = Ledger::default();
+        let (mut list, mut pushed, mut counted): (VecDeque<u64>, u64, u64) = Default::default();
+        ledger.settle(pushes(0), &[]);
+        let drain = (vec![false; 1200], Vec::new());
+        for (before, during) in polls.into_iter().chain([drain.clone(), drain]) {
+            let (newest, was_empty) = (list.back().copied().unwrap_or(0), list.is_empty());
+            let mut at_count = 0;
+            for (index, is_push) in before.iter().chain(&during).enumerate() {
+                if index == before.len() {
+                    at_count = pushed;
+                }
+                if *is_push {
+                    pushed += 1;
+                    list.push_back(pushed);
+                } else {
+                    list.pop_front();
+                }
+            }
+            if during.is_empty() {
+                at_count = pushed;
+            }
+            let turned = was_empty || list.front().is_none_or(|first| *first > newest);
+            let seen = list.iter().filter(|id| **id > newest).count() as u64;
+            let line = Claim { is_default: true, ..claim(seen, turned, 0.0) };
+            let (unseen, counts) = settle(&mut ledger, at_count, &[line]);
+            prop_assert_eq!(counts, Counts::Exact);
+            counted += seen + unseen[0];
+            prop_assert!(counted <= pushed, "{} of {}", counted, pushed);
+        }
+        prop_assert_eq!(counted, pushed);
+    }
+}
