@@ -13,7 +13,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-setup: ## install what is missing for build and tests (Debian/Ubuntu; Python clients into .venv)
+setup: ## install what is missing for build and tests (Debian/Ubuntu; Python and Node clients)
 	@scripts/setup.sh test
 
 build: ## debug build
@@ -60,5 +60,5 @@ image: ## container image (needs docker)
 deny: ## licences, advisories and bans of the dependencies (needs cargo-deny)
 	$(CARGO) deny check
 
-clean: ## remove build results and the Python clients
-	rm -rf target .venv
+clean: ## remove build results and the Python and Node clients
+	rm -rf target .venv tests/clients/node/node_modules

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need and this machine does not have, and nothing
-# else: Debian/Ubuntu packages through apt-get, Python clients into .venv. Starts no service.
+# else: Debian/Ubuntu packages through apt-get, Python clients into .venv, those of Node into
+# tests/clients/node/node_modules. Starts no service.
 #
 # usage: scripts/setup.sh build|test|demo|bench
 set -euo pipefail
@@ -11,6 +12,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 have_rabbitmq() { compgen -G '/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server' >/dev/null; }
 # Debian's python3 without python3-venv has the module but cannot make an environment with pip.
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+have_ruby() { ruby -e 'require ARGV.first' "$1" >/dev/null 2>&1; }
 
 missing=()
 need() { # need PACKAGE CHECK...
@@ -32,6 +35,10 @@ if [ "$purpose" = test ]; then
     need rabbitmq-server have_rabbitmq
     need prometheus have promtool
     need chromium have chromium
+    need nodejs have node
+    need npm have npm
+    need ruby-sidekiq have sidekiq
+    need ruby-redis-namespace have_ruby redis-namespace
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter
@@ -98,5 +105,16 @@ if [ ! -e "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
         .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps \
             --target ".venv/$other" -r "tests/clients/requirements-$other.txt"
     done
+    touch "$stamp"
+fi
+
+[ "$purpose" = test ] || exit 0
+
+# No install scripts: the lock file leaves out the optional native module that would need one.
+node=tests/clients/node
+stamp=$node/node_modules/.stamp-$(sha256sum <$node/package-lock.json | cut -c1-16)
+if [ ! -e "$stamp" ]; then
+    echo "setup: Node clients into $node/node_modules"
+    (cd $node && npm ci --silent --no-audit --no-fund --ignore-scripts --prefer-offline)
     touch "$stamp"
 fi

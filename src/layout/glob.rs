@@ -26,6 +26,16 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
+/// The text as a glob that matches only it.
+pub fn escape(text: &[u8]) -> Vec<u8> {
+    text.iter()
+        .flat_map(|byte| {
+            let special = matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^');
+            special.then_some(b'\\').into_iter().chain([*byte])
+        })
+        .collect()
+}
+
 /// Whether the pattern is only one literal key, so that no walk is needed to find it.
 pub fn is_literal(pattern: &[u8]) -> bool {
     !pattern

@@ -8,7 +8,7 @@ use super::redis::{
 };
 use crate::config;
 use crate::model::flow::LineHead;
-use crate::model::{Head, Observation, Reason, System, Timestamp};
+use crate::model::{Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
@@ -86,18 +86,16 @@ impl Layout for Lists {
 
 impl Probe for Depths<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        self.lists
-            .take(&mut replies.into_iter(), &mut self.layout.memory);
-        let reads = self.lists.ask();
+        let reads = self.lists.step(replies, &mut self.layout.memory);
         if !reads.is_empty() {
             return Step::Read(reads);
         }
-        let lists = std::mem::take(&mut self.lists);
+        let lists = std::mem::take(&mut self.lists).into_lists();
         let memory = &mut self.layout.memory;
         Step::Done(
             self.queues
                 .iter()
-                .zip(lists.into_lists())
+                .zip(lists)
                 .map(|(queue, list)| observe(queue, list, memory))
                 .collect(),
         )
@@ -111,11 +109,7 @@ fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
     };
     let mut observation = Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
     observation.jobs.ready = Some(ready);
-    observation.head = match memory.refused() {
-        _ if ready == 0 => Head::Empty,
-        Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-        None => Head::Unknown(Reason::NoTimestamp),
-    };
+    observation.head = memory.untimed_head(ready);
     observation.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
     Outcome::Observed(Box::new(observation))
 }

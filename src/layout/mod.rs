@@ -1,15 +1,22 @@
 //! What each job system looks like inside a broker: pure decoders, one file a system, one row in
 //! [`LAYOUTS`]. No I/O, no clock: a layout says what to read and makes sense of the replies.
 
+pub mod asynq;
+pub mod bullmq;
 pub mod celery;
 pub mod glob;
+mod heads;
 pub mod list;
 mod marker;
 pub mod name;
 pub mod rabbitmq;
 pub mod redis;
+pub mod resque;
 pub mod rq;
+mod running;
+pub mod sidekiq;
 pub mod stream;
+mod tally;
 pub mod taskiq;
 #[cfg(test)]
 mod testing;
@@ -40,6 +47,26 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Rq,
         redis: Some(rq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Sidekiq,
+        redis: Some(sidekiq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Resque,
+        redis: Some(resque::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Asynq,
+        redis: Some(asynq::bind),
+        rabbitmq: None,
+    },
+    Row {
+        system: System::Bullmq,
+        redis: Some(bullmq::bind),
         rabbitmq: None,
     },
     Row {

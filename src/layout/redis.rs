@@ -58,6 +58,9 @@ pub enum Read {
     XpendingFirst(Bytes, Bytes, u32),
     /// The first entries behind an id, at most [`Read::MAX_ELEMENTS`].
     XrangeAfter(Bytes, Bytes, u32),
+    /// The first entries from an id on, at most [`Read::MAX_ELEMENTS`], for who goes through all
+    /// entries once: what is too large in one does not keep from reading the next.
+    XrangeFrom(Bytes, Bytes, u32),
     /// The last entry.
     XrevrangeLast(Bytes),
     /// Members and scores of ranks `from..=to`, lowest score first.
@@ -123,6 +126,7 @@ impl Read {
             | Self::Xpending(key, _)
             | Self::XpendingFirst(key, ..)
             | Self::XrangeAfter(key, ..)
+            | Self::XrangeFrom(key, ..)
             | Self::XrevrangeLast(key)
             | Self::Zrange(key, ..)
             | Self::ZrangeLast(key, _)
@@ -188,6 +192,13 @@ impl Reply {
                 _ => None,
             })
             .collect())
+    }
+
+    /// The score of the first of some members, if it is a time in seconds; whether the member itself
+    /// was too large to come does not matter.
+    pub fn first_due(self) -> Option<Timestamp> {
+        let score = self.array().ok()?.into_iter().nth(1)?.bytes().ok()??;
+        Timestamp::from_secs_f64(std::str::from_utf8(&score).ok()?.parse().ok()?)
     }
 
     fn unexpected(self, wanted: &str) -> Refusal {
@@ -298,6 +309,10 @@ pub trait Layout: Send + Sync {
             lists.begin();
         }
     }
+
+    /// What the last poll gave has been passed on: times of single jobs must not be given again. A
+    /// poll that fails half-way does not come to this.
+    fn told(&mut self) {}
 
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
     /// round before (none in round 0) until it asks for nothing more.

@@ -4,6 +4,7 @@
 pub(crate) mod arbitrary;
 mod fuzz;
 mod recordings;
+mod stream;
 mod systems;
 
 use super::glob;
@@ -18,8 +19,6 @@ use base64::Engine as _;
 use proptest::sample::Index;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-mod stream;
 
 /// A Redis of which only the options of the job systems matter.
 pub(crate) fn redis() -> config::Redis {
@@ -212,11 +211,12 @@ impl Keyspace {
                     .take((to - from + 1) as usize);
                 scored(range)
             }
-            (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
-                scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
-            }
             (read, Some(Stored::Stream(stream))) if stream.answer(read).is_some() => {
                 stream.answer(read).unwrap()
+            }
+            (Read::XrangeFrom(..) | Read::XrevrangeLast(_), None) => Reply::Array(Vec::new()),
+            (Read::ZrangeLast(_, count), Some(Stored::Zset(zset))) => {
+                scored(zset.iter().skip(zset.len().saturating_sub(*count as usize)))
             }
             (Read::XinfoGroups(_), None) => Reply::Refused(Refusal {
                 kind: RefusalKind::Other,
@@ -273,7 +273,9 @@ impl Keyspace {
     pub(crate) fn poll(&self, layout: &mut dyn Layout, now: Timestamp) -> Vec<Outcome> {
         let queues = self.discover(layout);
         self.overview(layout, now);
-        self.converse(layout, &queues, now).0
+        let (outcomes, _) = self.converse(layout, &queues, now);
+        layout.told();
+        outcomes
     }
 
     /// The same with a conversation for each queue, so that each has its cost.
@@ -287,6 +289,7 @@ impl Keyspace {
                 (outcomes.remove(0), cost)
             })
             .unzip();
+        layout.told();
         Driven {
             outcomes,
             costs,

@@ -85,6 +85,8 @@ pub enum Reason {
     LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
     IncludesUnacknowledged,
+    /// More workers, jobs at work or groups than are looked at.
+    TooMany,
 }
 
 impl Reason {
@@ -115,6 +117,9 @@ impl Reason {
             Self::PositionsNotReadable => {
                 "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
                  the rights llen, lindex, lpos, multi and exec"
+            }
+            Self::TooMany => {
+                "there are more workers, jobs at work or groups than tailback looks at"
             }
             Self::NotCounted => {
                 "jobs carry no time, and the broker does not count them for tailback: \

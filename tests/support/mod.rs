@@ -11,11 +11,13 @@ pub mod certificates;
 pub mod http;
 pub mod keda;
 pub mod metrics;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod rabbitmq;
 pub mod redis;
+pub mod ruby;
 pub mod tailback;
 pub mod terminal;
 

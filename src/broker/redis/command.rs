@@ -95,6 +95,12 @@ fn command(read: &Read) -> (&'static str, Cmd) {
             let count = (*count).clamp(1, Read::MAX_ELEMENTS);
             ("xrange", command.arg(count).take())
         }
+        Read::XrangeFrom(key, id, count) => {
+            let mut command = key_command("XRANGE", key);
+            let count = (*count).clamp(1, Read::MAX_ELEMENTS);
+            command.arg(&**id).arg("+").arg("COUNT");
+            ("xrange", command.arg(count).take())
+        }
         Read::XrevrangeLast(key) => {
             let mut command = key_command("XREVRANGE", key);
             command.arg("+").arg("-").arg("COUNT");

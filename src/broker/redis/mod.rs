@@ -150,6 +150,9 @@ impl RedisSource {
             tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
         }
         let mut success = harvest.finish(session, over_limit)?;
+        for bound in &mut self.catalogue.layouts {
+            bound.layout.told();
+        }
         success.tally = tally;
         success.needed_interval = plan.interval;
         success.kept_interval = plan.quiet_interval;

@@ -110,6 +110,7 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::Xpending(..)
         | Read::XpendingFirst(..)
         | Read::XrangeAfter(..)
+        | Read::XrangeFrom(..)
         | Read::XrevrangeLast(_) => 2000,
         // It reads what it sends, so its elements are counted there; each is a walk in the list.
         Read::Lrange(..) => 2000,

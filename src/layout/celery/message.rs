@@ -98,7 +98,7 @@ impl Message {
 }
 
 /// A number in any unit, or text with a number or an ISO 8601 time.
-fn sent_time(value: &Value) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn sent_time(value: &Value) -> Option<(Timestamp, Timestamp)> {
     match value {
         Value::Number(number) => from_number(number.as_f64()?, number.is_f64()),
         Value::String(text) => match text.parse::<f64>() {

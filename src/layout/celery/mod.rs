@@ -6,7 +6,7 @@ pub mod rabbitmq;
 pub mod redis;
 mod unacked;
 
-pub(super) use message::iso_time;
+pub(super) use message::{iso_time, sent_time};
 
 #[cfg(test)]
 mod tests;

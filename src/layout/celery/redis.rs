@@ -9,6 +9,7 @@
 use super::list::{Context, List};
 use super::unacked::{Routes, Unacked};
 use crate::config;
+use crate::layout::glob;
 use crate::layout::marker::{MARKER_BYTES, Memory, Sight};
 use crate::layout::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Step,
@@ -54,7 +55,7 @@ struct CeleryProbe<'a> {
 
 impl Layout for CeleryRedis {
     fn registries(&self) -> Vec<Registry> {
-        let mut pattern = escape(&self.binding_prefix);
+        let mut pattern = glob::escape(&self.binding_prefix);
         pattern.push(b'*');
         vec![Registry::Scan(pattern.into())]
     }
@@ -260,14 +261,4 @@ fn find_last(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len().max(1))
         .rposition(|window| window == needle)
-}
-
-/// The text as a glob that matches only it.
-fn escape(text: &[u8]) -> Vec<u8> {
-    text.iter()
-        .flat_map(|byte| {
-            let special = matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^');
-            special.then_some(b'\\').into_iter().chain([*byte])
-        })
-        .collect()
 }

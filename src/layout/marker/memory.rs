@@ -2,6 +2,7 @@
 
 use super::REACH;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
+use crate::model::{Head, Reason};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -87,6 +88,15 @@ impl Memory {
     /// Why positions cannot be told, if so.
     pub(crate) fn refused(&self) -> Option<&Refusal> {
         self.refused.as_ref().map(|refused| &refused.by)
+    }
+
+    /// What is known of the head of a list whose elements carry no time.
+    pub(crate) fn untimed_head(&self, ready: u64) -> Head {
+        match self.refused {
+            _ if ready == 0 => Head::Empty,
+            Some(_) => Head::Unknown(Reason::PositionsNotReadable),
+            None => Head::Unknown(Reason::NoTimestamp),
+        }
     }
 
     pub(crate) fn refuse(&mut self, by: Refusal) {

@@ -21,6 +21,12 @@ impl Several {
         }
     }
 
+    /// Takes the replies to the last round and says what to read next; nothing when all is known.
+    pub(crate) fn step(&mut self, replies: Vec<Reply>, memory: &mut Memory) -> Vec<Read> {
+        self.take(&mut replies.into_iter(), memory);
+        self.ask()
+    }
+
     /// The reads of the next round; none when all is known.
     pub(crate) fn ask(&mut self) -> Vec<Read> {
         let asking = self.lists.iter().map(Follow::ask).enumerate();

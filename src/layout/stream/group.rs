@@ -1,7 +1,7 @@
 //! What is known of one group, and what follows from it.
 
 use crate::layout::redis::{Bytes, Outcome, QueueRef, Refusal, RefusalKind, Reply, UNSTAMPED};
-use crate::model::flow::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -240,16 +240,12 @@ impl Sight {
     fn flow(&self, head: Head, losses: u32) -> Option<FlowSample> {
         let (read, lag) = (self.info.entries_read?, self.info.lag?);
         let ready = self.ready.filter(|_| !self.has_moved)?;
-        let state = HeadState::of(head);
         let line = LineSample {
             line: 0,
             ready,
             arrivals: Arrivals::counted(read.saturating_add(lag), losses),
             started: Some(read),
-            head: LineHead {
-                state,
-                ..LineHead::PLAIN
-            },
+            head: LineHead::of(head),
         };
         Some(FlowSample {
             span: Span::default(),

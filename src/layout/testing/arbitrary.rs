@@ -177,12 +177,13 @@ impl Madness {
                 Reply::Array(vec![Reply::Int(count), first, last, Reply::Nil])
             }
             // Entries: an id and its fields.
-            Read::XrangeAfter(..) | Read::XrevrangeLast(_) | Read::XpendingFirst(..) => {
-                Reply::Array(self.some(|mad| {
-                    let id = text(mad);
-                    Reply::Array(vec![id, Reply::Array(mad.some(text))])
-                }))
-            }
+            Read::XrangeAfter(..)
+            | Read::XrangeFrom(..)
+            | Read::XrevrangeLast(_)
+            | Read::XpendingFirst(..) => Reply::Array(self.some(|mad| {
+                let id = text(mad);
+                Reply::Array(vec![id, Reply::Array(mad.some(text))])
+            })),
             Read::XinfoStream(_) => Reply::Array(self.some(text)),
             Read::XinfoGroups(_) => Reply::Array(self.some(|mad| Reply::Array(mad.some(text)))),
             Read::Atomic(_, reads) => {

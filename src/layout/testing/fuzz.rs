@@ -75,7 +75,11 @@ fn poll(
     let outcomes = loop {
         match probe.step(replies) {
             Step::Read(reads) => {
-                assert!(!reads.is_empty() && reads.len() < MAX_READS);
+                assert!(
+                    !reads.is_empty() && reads.len() < MAX_READS,
+                    "{system:?}: {}",
+                    reads.len()
+                );
                 replies = server.answers(&reads);
             }
             Step::Done(outcomes) => break outcomes,

@@ -48,6 +48,15 @@ impl Stream {
                 let behind = self.entries.iter().filter(|(id, _)| *id > after);
                 array(&mut behind.map(|(_, entry)| entry), limit)
             }
+            Read::XrangeFrom(_, from, limit) => {
+                let from = id(from);
+                let rest = self.entries.iter().filter(|(id, _)| *id >= from);
+                array(&mut rest.map(|(_, entry)| entry), limit)
+            }
+            Read::XrevrangeLast(_) => {
+                let last = self.entries.last().map(|(_, entry)| entry);
+                array(&mut last.into_iter(), &1)
+            }
             Read::XpendingFirst(_, group, limit) => {
                 array(&mut self.pending.get(&**group)?.iter(), limit)
             }

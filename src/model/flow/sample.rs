@@ -95,6 +95,14 @@ impl LineHead {
         put_back: 0,
         state: HeadState::Waiting,
     };
+
+    /// The first message, with its time if that is known: where it is not, the flow tells.
+    pub fn of(head: Head) -> Self {
+        Self {
+            state: HeadState::of(head),
+            ..Self::PLAIN
+        }
+    }
 }
 
 impl HeadState {

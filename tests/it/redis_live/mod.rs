@@ -1,9 +1,13 @@
 //! Real producers and workers on a real Redis: known numbers in each state in, the same numbers
 //! out of `/metrics`.
 
+mod asynq;
+mod bullmq;
 mod celery;
+mod resque;
 mod rq;
 mod rq_times;
+mod sidekiq;
 mod stream;
 mod taskiq;
 
@@ -46,6 +50,29 @@ impl Release {
     fn now(&self) {
         std::fs::write(&self.0, "").unwrap();
     }
+}
+
+/// What one poll asks of the Redis, without the search for queues, by tailback's own count.
+fn commands_per_poll(tailback: &Tailback) -> f64 {
+    let polls = |metrics: &Metrics| {
+        let polls = metrics.get("tailback_poll_duration_seconds_count", &[]);
+        polls.unwrap_or_default()
+    };
+    let commands = |metrics: &Metrics| {
+        let search = ["scan", "sscan", "type"];
+        let all = metrics.all("tailback_broker_commands_total", &[]);
+        let of_polls = all
+            .iter()
+            .filter(|sample| !search.contains(&sample.labels["command"].as_str()));
+        of_polls.map(|sample| sample.value).sum::<f64>()
+    };
+    // The first polls of a queue are dearer.
+    let settled = polls(&tailback.metrics()) + 5.0;
+    let wait =
+        |count: f64| tailback.wait_until("polls", PATIENCE, |metrics| polls(metrics) >= count);
+    let before = wait(settled);
+    let after = wait(polls(&before) + 10.0);
+    (commands(&after) - commands(&before)) / (polls(&after) - polls(&before))
 }
 
 fn queue(metrics: &Metrics, name: &str, queue: &str) -> Option<f64> {

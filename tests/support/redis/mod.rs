@@ -1,7 +1,9 @@
 //! Real Redis servers, and what is made of several.
 
+mod recorded;
 mod sets;
 
+pub use recorded::replay;
 pub use sets::{Cluster, Sentinel};
 
 use super::certificates::Certificates;
