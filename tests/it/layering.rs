@@ -25,7 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics", &["model", "clock"]),
-    ("http", &["model", "metrics", "human", "clock"]),
+    ("http", &["model", "metrics", "redact", "human", "clock"]),
+    ("keda", &["model", "clock"]),
     ("top", &["human"]),
     ("generate", &["metrics"]),
 ];

@@ -2,6 +2,7 @@
 
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
+use crate::model::demand::{Demand, DemandMemory};
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
 use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
@@ -25,6 +26,7 @@ pub(super) struct QueueMemory {
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    demand: DemandMemory,
     pub(super) history: HistoryMemory,
 }
 
@@ -102,7 +104,7 @@ impl QueueMemory {
             .zip_with(&mut self.counters, |raw, counter| {
                 raw.map(|raw| counter.observe(raw))
             });
-        QueueSnapshot {
+        let mut snapshot = QueueSnapshot {
             system: observation.system,
             queue: observation.queue,
             observed,
@@ -125,6 +127,9 @@ impl QueueMemory {
             flow,
             measured: self.measured.clone(),
             history: History::default(),
-        }
+            demand: Demand::NONE,
+        };
+        snapshot.demand = self.demand.fold(&snapshot);
+        snapshot
     }
 }
