@@ -14,13 +14,13 @@
 //! | [`generate`] | alert rules for Prometheus, written from the catalog | yes |
 //! | [`http`] | `/metrics`, the JSON API, the status page, health | I/O |
 //! | [`human`] | numbers as people read them | yes |
+//! | [`keda`] | KEDA's external scaler: gRPC for autoscalers | I/O |
 //! | [`top`] | the queues in a terminal, over the JSON API | I/O |
 //! | [`cli`] | the commands | I/O |
 //!
 //! Arrows (`a <- b`: b may use a): `model <- layout <- broker <- state_file <- poll <- cli`,
-//! `config <- layout, broker, poll`, `model <- metrics <- http, generate <- cli`, `human <- http, top <- cli`.
-//! The readers (`metrics`,
-//! `http`) never touch a broker: they get the latest [`model::Snapshot`].
+//! `config <- layout, broker, poll`, `model <- metrics <- http, generate <- cli`, `human <- http, top <- cli`,
+//! `model <- keda <- cli`. The readers (`metrics`, `http`, `keda`) never touch a broker: they get the latest [`model::Snapshot`].
 
 pub mod broker;
 pub mod cli;
@@ -29,6 +29,7 @@ pub mod config;
 pub mod generate;
 pub mod http;
 pub mod human;
+pub mod keda;
 pub mod layout;
 pub mod logging;
 pub mod metrics;

@@ -71,6 +71,9 @@ struct RunArgs {
     /// Address to serve HTTP on [default: 0.0.0.0:9828].
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Also answer KEDA (gRPC) on this address, for example 0.0.0.0:9829.
+    #[arg(long, value_name = "ADDR")]
+    keda_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +137,9 @@ fn run(args: RunArgs) -> u8 {
     };
     if let Some(listen) = args.listen {
         config.http.listen = listen;
+    }
+    if let Some(listen) = args.keda_listen {
+        config.keda.get_or_insert_default().listen = listen;
     }
     match runtime().and_then(|runtime| {
         let result = runtime.block_on(run::run(config));

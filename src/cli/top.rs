@@ -3,7 +3,7 @@
 use super::{BrokerArgs, exit, fail, load, runtime};
 use crate::clock;
 use crate::config::{Config, Environment};
-use crate::http::{self, AppState};
+use crate::http::{self, Access, AppState};
 use crate::metrics::OwnMetrics;
 use crate::poll::{self, Store};
 use crate::signal::Signals;
@@ -133,7 +133,11 @@ async fn poll_here(
     let store = store
         .with_wait_buckets(&config.metrics.wait_buckets)
         .with_objectives(&config.objectives);
-    let router = http::router(AppState::new(snapshot.clone(), own.clone()));
+    let router = http::router(AppState::new(
+        snapshot.clone(),
+        own.clone(),
+        Access::default(),
+    ));
     tokio::spawn(poll::run(
         config.brokers,
         store,

@@ -39,26 +39,10 @@ impl Credentials {
     /// `keys`: the names of the user name, the password's file, the password's variable.
     pub(super) fn read(table: &Table<'_>, keys: [&'static str; 3], env: &Environment) -> Self {
         let [username, file, variable] = keys;
-        let username = table.text(username);
-        let (from_file, from_variable) = (table.text(file), table.text(variable));
-        if let (Some(_), Some(variable_at)) = (&from_file, &from_variable) {
-            table.notes.fault(
-                &variable_at.at,
-                format!("cannot be used together with `{file}`"),
-            );
+        Self {
+            username: table.text(username),
+            password: read_secret(table, [file, variable], env),
         }
-        let password = match (from_file, from_variable) {
-            (Some(path), _) => {
-                let secret = password_in_file(&path.value);
-                or_fault(table, &path.at, secret).map(|value| Placed { value, at: path.at })
-            }
-            (None, Some(name)) => {
-                let secret = password_in_variable(&name.value, env);
-                or_fault(table, &name.at, secret).map(|value| Placed { value, at: name.at })
-            }
-            (None, None) => None,
-        };
-        Self { username, password }
     }
 
     /// Joins them with those in the URL; what is given twice is a fault.
@@ -88,6 +72,26 @@ impl Credentials {
             self.password.map(|password| password.value).or(in_url),
         )
     }
+}
+
+/// A secret. `keys`: the names of its file and of its variable.
+pub(super) fn read_secret(
+    table: &Table<'_>,
+    keys: [&'static str; 2],
+    env: &Environment,
+) -> Option<Placed<Secret>> {
+    let [file, variable] = keys;
+    let (from_file, from_variable) = (table.text(file), table.text(variable));
+    if let (Some(_), Some(variable)) = (&from_file, &from_variable) {
+        let message = format!("cannot be used together with `{file}`");
+        table.notes.fault(&variable.at, message);
+    }
+    let (at, secret) = match (from_file, from_variable) {
+        (Some(path), _) => (path.at, password_in_file(&path.value)),
+        (None, Some(name)) => (name.at, password_in_variable(&name.value, env)),
+        (None, None) => return None,
+    };
+    or_fault(table, &at, secret).map(|value| Placed { value, at })
 }
 
 /// What the file holds, without the line break that editors put at the end. The messages name no

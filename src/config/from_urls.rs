@@ -66,6 +66,7 @@ impl Config {
         brokers.sort_by(|a, b| a.name.cmp(&b.name));
         notes.conclude(Self {
             http: Http::default(),
+            keda: None,
             metrics: Metrics::default(),
             state: State::default(),
             brokers,

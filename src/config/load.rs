@@ -7,11 +7,10 @@ use super::poll::PollKeys;
 use super::reader::{Source, Table, is_plain};
 use super::{
     Broker, Config, Endpoint, Http, Metrics, Objectives, State, objectives, rabbitmq, redis,
-    selection,
+    selection, serve,
 };
 use crate::model::BrokerKind;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +25,6 @@ const KINDS_ARE: &str = "the kinds are `redis` and `rabbitmq`, as in [brokers.NA
 const MAX_BUCKETS: usize = 64;
 
 const KINDS: [BrokerKind; 2] = [BrokerKind::Redis, BrokerKind::RabbitMq];
-
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9828)),
-        }
-    }
-}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -132,6 +123,7 @@ impl Config {
         }
         Self {
             http: Http::default(),
+            keda: None,
             metrics: Metrics::default(),
             state: State::default(),
             brokers: Vec::new(),
@@ -141,18 +133,8 @@ impl Config {
 }
 
 fn read_root(root: Table<'_>, env: &Environment) -> Config {
-    let http = root.table("http");
-    let listen = http.text("listen");
-    let listen = listen.and_then(|text| {
-        text.value
-            .parse()
-            .map_err(|_| {
-                let message = "must be an IP address and a port, for example \"0.0.0.0:9828\"";
-                root.notes.fault(&text.at, message);
-            })
-            .ok()
-    });
-    http.finish();
+    let http = serve::read_http(root.table("http"), env);
+    let keda = serve::read_keda(root.table("keda"));
     let metrics = read_metrics(root.table("metrics"));
     let state = read_state(root.table("state"));
     let table = root.table("defaults");
@@ -170,7 +152,8 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
     let objectives = objectives::read(&root, &names);
     root.finish();
     Config {
-        http: listen.map_or_else(Http::default, |listen| Http { listen }),
+        http,
+        keda,
         metrics,
         state,
         brokers,

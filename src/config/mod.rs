@@ -14,6 +14,7 @@ mod rabbitmq;
 mod reader;
 mod redis;
 mod selection;
+mod serve;
 mod suggest;
 mod systems;
 mod url;
@@ -35,6 +36,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub http: Http,
+    /// Absent: KEDA is not answered.
+    pub keda: Option<Keda>,
     pub metrics: Metrics,
     pub state: State,
     /// In the order of their names; at least one.
@@ -51,9 +54,31 @@ pub struct State {
     pub interval: Duration,
 }
 
+/// `[http]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     pub listen: SocketAddr,
+    /// Who has neither of these, where one is set, is told nothing but whether we live.
+    pub bearer_token: Option<Secret>,
+    pub api_key: Option<Secret>,
+    /// `/metrics` is told to everybody all the same. Default false.
+    pub open_metrics: bool,
+}
+
+/// `[keda]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keda {
+    pub listen: SocketAddr,
+    pub tls: Option<ServerTls>,
+}
+
+/// `[keda.tls]`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    /// Clients must have a certificate of this authority.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// `[metrics]`: how they are cut.

@@ -6,6 +6,7 @@ mod faults_of_files;
 mod faults_of_urls;
 mod objectives;
 mod secrets;
+mod serve;
 mod values;
 
 use super::{Broker, Config, Endpoint, Environment, RabbitMq, Redis};

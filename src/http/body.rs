@@ -1,9 +1,10 @@
 //! The bodies of the JSON API's answers.
 
+use super::demand::DemandBody;
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective, QueueSnapshot,
-    Reason, SystemTotals, Timestamp, Waits,
+    BrokerSnapshot, DemandUnknown, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective,
+    QueueSnapshot, Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,6 +64,12 @@ pub(super) struct QueueBody {
     expected_wait_seconds: Option<f64>,
     /// Why `drain_seconds` or `expected_wait_seconds` is null.
     drain_unknown_reason: Option<&'static str>,
+    /// Job slots needed to keep the objective; null without one.
+    required_workers: Option<f64>,
+    /// Why `required_workers` is null.
+    required_workers_unknown_reason: Option<&'static str>,
+    /// The same in workers, and what it is computed from.
+    demand: DemandBody,
     /// Jobs that workers have taken in advance, out of `jobs.in_progress`; with late acknowledgement
     /// those that run are among them. Null where nothing tells.
     prefetched: Option<u64>,
@@ -198,6 +205,7 @@ impl QueueBody {
         let (enqueued, started) = queue.history.rates();
         let drain = queue.flow.as_ref().and_then(|flow| flow.drain);
         let drain = drain.map(|drain| drain.as_secs_f64());
+        let required = queue.required_slots(None);
         let expected = queue.expected_wait();
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
@@ -232,6 +240,9 @@ impl QueueBody {
             objective: queue.objective.as_ref().map(ObjectiveBody::new),
             late_starts_total: queue.late_starts,
             drain_seconds: drain,
+            required_workers: required.ok(),
+            required_workers_unknown_reason: required.err().map(DemandUnknown::as_str),
+            demand: DemandBody::new(queue),
             expected_wait_seconds: expected.map(|wait| wait.as_secs_f64()),
             drain_unknown_reason: expected.is_none().then(|| without_drain(queue)),
             prefetched: queue.prefetched,

@@ -1,7 +1,9 @@
 //! The HTTP server: `/metrics`, the JSON API, the status page, health. Reads the latest snapshot; never a broker.
 
 mod api;
+mod auth;
 mod body;
+mod demand;
 mod exposition;
 mod health;
 mod history;
@@ -11,7 +13,9 @@ mod status;
 
 use crate::metrics::OwnMetrics;
 use crate::model::Snapshot;
+pub use auth::Access;
 use axum::Router;
+use axum::middleware;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use std::io;
@@ -26,14 +30,16 @@ pub struct AppState {
     snapshot: watch::Receiver<Arc<Snapshot>>,
     exposition: Arc<exposition::Exposition>,
     ready: Arc<health::ReadyLatch>,
+    access: Arc<Access>,
 }
 
 impl AppState {
-    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>, own: OwnMetrics) -> Self {
+    pub fn new(snapshot: watch::Receiver<Arc<Snapshot>>, own: OwnMetrics, access: Access) -> Self {
         Self {
             snapshot,
             exposition: Arc::new(exposition::Exposition::new(own)),
             ready: Arc::default(),
+            access: Arc::new(access),
         }
     }
 
@@ -61,6 +67,7 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/brokers", get(api::brokers))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::only_get)
+        .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
         .with_state(state)
 }
 

@@ -91,6 +91,8 @@ catalog! {
         "Time until the ready jobs are taken at the present rate; absent when no rate is known.";
     QUEUE_EXPECTED_WAIT = Gauge "tailback_queue_expected_wait_seconds" QUEUE,
         "Forecast of the wait of a job enqueued now, also behind those that workers have prefetched; absent when no rate is known.";
+    QUEUE_REQUIRED_WORKERS = Gauge "tailback_queue_required_workers" QUEUE,
+        "Job slots needed to keep the objective; absent without one.";
     QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,
         "Consumers or workers attached to the queue.";
     QUEUE_BUSY_WORKERS = Gauge "tailback_queue_busy_workers" QUEUE,

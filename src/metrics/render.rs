@@ -140,6 +140,9 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_EXPECTED_WAIT, |queue| {
         Some(Value::Float(queue.expected_wait()?.as_secs_f64()))
     });
+    each(encoder, queues, &QUEUE_REQUIRED_WORKERS, |queue| {
+        queue.required_slots(None).ok().map(Value::Float)
+    });
     each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
         count(queue.consumers)
     });

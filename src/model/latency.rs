@@ -115,8 +115,8 @@ impl Reason {
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
             Self::PositionsNotReadable => {
-                "jobs carry no time, and their positions cannot be read: that needs Redis 6.0.6 and \
-                 the rights llen, lindex, lpos, multi and exec"
+                "jobs carry no time, and their positions cannot be read: that needs the rights llen, \
+                 lindex, and lpos or lrange"
             }
             Self::TooMany => {
                 "there are more workers, jobs at work or groups than tailback looks at"

@@ -2,6 +2,7 @@
 //! reader sees. Pure: no I/O, no clock, nothing of any broker's protocol.
 
 mod counter;
+mod demand;
 mod fault;
 pub mod flow;
 pub mod history;
@@ -15,6 +16,7 @@ mod state;
 mod timestamp;
 
 pub use counter::MonotoneCounter;
+pub use demand::{Demand, DemandUnknown, ServiceSource, ServiceTime};
 pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use history::History;

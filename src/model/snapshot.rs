@@ -1,6 +1,7 @@
 //! The immutable world that readers see. Published whole, so that all numbers of one scrape belong
 //! together.
 
+use super::demand::Demand;
 use super::flow::{FlowView, Waits};
 use super::history::History;
 use super::latency::LatencySource;
@@ -149,6 +150,7 @@ pub struct QueueSnapshot {
     pub flow: Option<Arc<FlowView>>,
     /// Recorded times of single jobs; absent where the job system records none.
     pub measured: Option<Arc<MeasuredView>>,
+    pub demand: Demand,
     /// The last hour.
     pub history: History,
 }

@@ -70,7 +70,7 @@ fn check(scenario: &Scenario, interval: f64, told: bool) {
 #[test]
 fn the_truth_is_inside_the_bounds_at_every_poll() {
     for scenario in scenarios(1200.0) {
-        for interval in [1.0, 5.0] {
+        for interval in [0.5, 1.0, 5.0] {
             for told in [true, false] {
                 check(&scenario, interval, told);
             }
@@ -98,6 +98,20 @@ fn messages_that_carry_their_time_leave_no_error() {
     let mut inferred = run(named("on/off"), 5.0, 0.0, true);
     let (told, inferred) = (told.head.absolute(1.0), inferred.head.absolute(0.5));
     assert!(told < 1e-5 && inferred > 0.05, "{told} s, {inferred} s");
+}
+
+#[test]
+fn with_prefetch_the_expected_wait_is_that_until_the_start() {
+    let scenarios = scenarios(3600.0);
+    let held = scenarios.iter().find(|each| each.name == "prefetch 4x");
+    let mut run = run(held.unwrap(), 1.0, 0.0, true);
+    let (drain, expected) = (run.drain.relative(0.5), run.expected.relative(0.5));
+    assert!(
+        expected < 0.25 && expected < drain / 1.5,
+        "{expected} and not {drain}"
+    );
+    let p95 = |waits: &mut Vec<f64>| quantile(waits, 0.95);
+    assert!(p95(&mut run.true_starts) > p95(&mut run.true_waits) + 5.0);
 }
 
 #[test]

@@ -31,6 +31,12 @@ pub struct Run {
     pub inside: usize,
     pub without_max: usize,
     pub true_waits: Vec<f64>,
+    /// Until they began to run: with prefetch, later than they were taken.
+    pub true_starts: Vec<f64>,
+    /// When the newest message will begin to run, told by the ready ones alone and with the
+    /// prefetched ones.
+    pub drain: Score,
+    pub expected: Score,
     pub view: Arc<FlowView>,
     pub polls: u64,
     pub lists: Lists,
@@ -65,7 +71,7 @@ pub fn quantile(of: &mut [f64], share: f64) -> f64 {
 
 /// Bounds 1 % apart, so that quantiles can be read off the histogram.
 fn fine_buckets() -> Arc<[f64]> {
-    (0..1400).map(|step| 0.01 * 1.01_f64.powi(step)).collect()
+    (0..1700).map(|step| 0.01 * 1.01_f64.powi(step)).collect()
 }
 
 /// A quantile of the waits that the model has counted.
@@ -81,7 +87,7 @@ pub fn estimated(view: &FlowView, share: f64) -> f64 {
 /// The broker's counts are read so many seconds before its lists.
 const COUNTED_EARLIER: f64 = 0.003;
 
-fn celery() -> Box<dyn Layout> {
+pub fn celery() -> Box<dyn Layout> {
     let text = "[brokers.main.redis]\nurl = 'redis://localhost'\n";
     let config = Config::from_toml(text, "c.toml", &Environment::default()).unwrap();
     let Endpoint::Redis(redis) = &config.brokers[0].endpoint else {
@@ -119,6 +125,12 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
     let (mut back, mut seen): (HashSet<usize>, Vec<f64>) = Default::default();
     let (mut next, mut at, mut taken) = (0, start, 0u64);
     let (mut taken_before, mut pace) = (0u64, (0.0, 0.0));
+    let mut held: HashSet<usize> = HashSet::new();
+    let mut starts = vec![f64::INFINITY; scenario.arrivals.len()];
+    for event in events.iter().filter(|event| event.what == What::Starts) {
+        starts[event.message] = event.at;
+    }
+    let mut newest = None;
     while at < scenario.secs {
         let mut counted = None;
         while let Some(event) = events.get(next).filter(|event| event.at <= at) {
@@ -136,15 +148,24 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
             match event.what {
                 What::Arrives => {
                     out.pushed += 1;
+                    newest = Some(id);
                     list.push_front(message(false));
+                }
+                What::Starts => {
+                    held.remove(&id);
+                    if event.at > start {
+                        out.true_starts.push(event.at - scenario.arrivals[id].0);
+                    }
                 }
                 What::IsPutBack => {
                     back.insert(id);
+                    held.remove(&id);
                     list.push_back(message(true));
                 }
                 What::IsTaken => {
                     assert_eq!(list.pop_back().map(|message| message.id), Some(id));
                     taken += 1;
+                    held.insert(id);
                     if event.at > start {
                         out.true_waits.push(event.at - scenario.arrivals[id].0);
                     }
@@ -206,6 +227,13 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
                 );
             }
             out.head.add(truth, age.estimate.as_secs_f64());
+            let flow = memory.0.view().unwrap_or_default();
+            let left = newest.map_or(f64::INFINITY, |id| starts[id] - at);
+            if let Some(drain) = flow.drain.filter(|_| left.is_finite() && left > 0.0) {
+                let held = held.len() as f64 / flow.departures_per_second;
+                out.drain.add(left, drain.as_secs_f64());
+                out.expected.add(left, drain.as_secs_f64() + held);
+            }
             seen.resize(seen.len().max(oldest + 1), f64::NAN);
             if seen[oldest].is_nan() {
                 seen[oldest] = at;

@@ -20,6 +20,7 @@ pub fn scenario(name: &'static str, secs: f64, nodes: Vec<Node>, arrivals: Vec<f
         purges: Vec::new(),
         levels: 1,
         stamped: false,
+        idle_until: 0.0,
     }
 }
 
@@ -109,6 +110,23 @@ pub fn scenarios(secs: f64) -> Vec<Scenario> {
             })
             .collect(),
         ..scenario("crash + requeue", secs, vec![holding, holding], arrivals)
+    });
+
+    let outage = secs * 5.0;
+    let arrivals = random.poisson(outage + secs, 1.0, |_| 1.0);
+    all.push(Scenario {
+        idle_until: outage,
+        ..scenario("outage", outage + secs, vec![FOUR], arrivals)
+    });
+
+    let arrivals = random.poisson(secs, 1.9, |t| if t % 1200.0 < 400.0 { 1.9 } else { 1.2 });
+    let holding = Node {
+        processes: 4,
+        prefetch: 16,
+    };
+    all.push(Scenario {
+        service: |random| random.exponential(5.0),
+        ..scenario("prefetch 4x", secs, vec![holding, holding], arrivals)
     });
 
     let levels: Vec<(f64, usize)> = random

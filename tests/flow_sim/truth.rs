@@ -17,6 +17,8 @@ pub struct Event {
 pub enum What {
     Arrives,
     IsTaken,
+    /// Begins to run, which is not seen from outside.
+    Starts,
     IsPutBack,
     /// All that wait are removed.
     Purge,
@@ -52,6 +54,8 @@ pub struct Scenario {
     pub levels: usize,
     /// Messages carry the time of their sending.
     pub stamped: bool,
+    /// Nobody works before.
+    pub idle_until: f64,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +91,7 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
         .map(|node| State {
             free: node.processes,
             prefetch: node.prefetch,
-            is_up: true,
+            is_up: scenario.idle_until == 0.0,
             ..State::default()
         })
         .collect();
@@ -100,6 +104,11 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
     };
     for (index, crash) in scenario.crashes.iter().enumerate() {
         plan(&mut due, crash.at, Due::Crash(index));
+    }
+    if scenario.idle_until > 0.0 {
+        for node in 0..nodes.len() {
+            plan(&mut due, scenario.idle_until, Due::Up(node));
+        }
     }
     for at in &scenario.purges {
         plan(&mut due, *at, Due::Purge);
@@ -144,6 +153,7 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
                         node.free += 1;
                         if let Some(held) = node.held.pop_front() {
                             begin(node, index, held, at, scenario, random, &mut due, &mut plan);
+                            note(What::Starts, held, 0);
                         }
                     }
                 }
@@ -197,6 +207,12 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
                     begin(
                         node, index, message, at, scenario, random, &mut due, &mut plan,
                     );
+                    events.push(Event {
+                        at,
+                        what: What::Starts,
+                        message,
+                        level,
+                    });
                 } else {
                     node.held.push_back(message);
                 }

@@ -128,3 +128,113 @@ fn what_is_inferred_agrees_with_what_the_tasks_saw_also_when_a_worker_is_killed(
     assert!((mean - truth).abs() < 0.5 + 0.05 * truth, "{mean} {truth}");
     println!("{checked} polls inside; mean wait {mean:.3} s, true {truth:.3} s");
 }
+
+#[test]
+fn two_that_watch_the_same_queue_agree_within_their_bounds() {
+    let redis = Redis::start(RedisOptions::default());
+    let celery = Celery::new(&redis.url()).settings(&json!({"worker_prefetch_multiplier": 1}));
+    let _worker = celery.worker("flow", &["-c", "2"], redis.dir());
+    let configuration = quick(&redis.url())
+        .replace("200ms", "1s")
+        .replace("1500ms", "9s");
+    let first = Tailback::start_config(&configuration);
+    first.wait_jobs("celery", "flow", "ready", 0);
+    // Out of step with the first.
+    std::thread::sleep(Duration::from_millis(430));
+    let second = Tailback::start_config(&configuration);
+    second.wait_jobs("celery", "flow", "ready", 0);
+    let times = redis.dir().join("times");
+    let mut compared = 0;
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            celery.send("flow", TASKS, &["--record", times.to_str().unwrap()]);
+        });
+        let until = now() + 60.0;
+        let is_done = |tailback: &Tailback| {
+            let queue = tailback.json(QUEUE);
+            queue["jobs"]["ready"] == 0 && queue["started_total"].as_u64() > Some(0)
+        };
+        while now() < until && !(sending.is_finished() && is_done(&first) && is_done(&second)) {
+            let both = [first.json(QUEUE), second.json(QUEUE)];
+            compared += usize::from(compare(&both));
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(compared > 10, "{compared}");
+    let totals = [first.json(QUEUE), second.json(QUEUE)].map(|queue| {
+        let of = |name: &str| queue[name].as_u64().unwrap();
+        assert_eq!(queue["flow"]["counts"], "exact");
+        (of("enqueued_total"), of("started_total"))
+    });
+    println!("{compared} pairs of polls agree; enqueued and started {totals:?}");
+    assert_eq!(totals, [(u64::from(TASKS), u64::from(TASKS)); 2]);
+}
+
+/// Whether both show a backlog; then they must not contradict each other.
+fn compare(both: &[Value; 2]) -> bool {
+    let of = |name: &str| both.each_ref().map(|queue| queue[name].as_f64());
+    let [Some(a), Some(b)] = of("observed_timestamp_seconds") else {
+        return false;
+    };
+    let (mins, maxs) = (of("latency_min_seconds"), of("latency_max_seconds"));
+    let ([Some(min_a), Some(min_b)], [Some(max_a), Some(max_b)]) = (mins, maxs) else {
+        return false;
+    };
+    if max_a == 0.0 || max_b == 0.0 {
+        return false;
+    }
+    // The head of the later poll came no earlier than that of the one before, so it ages no faster
+    // than time passes; and it is at least as young as that one's bounds allow.
+    let since = |at: f64, min: f64, max: f64| (at - max, at - min);
+    let ((_, latest), (earliest, _)) = if a <= b {
+        (since(b, min_b, max_b), since(a, min_a, max_a))
+    } else {
+        (since(a, min_a, max_a), since(b, min_b, max_b))
+    };
+    assert!(earliest <= latest + 0.05, "{both:?}");
+    // Between their polls no more was counted than both could see.
+    let [first, second] = of("enqueued_total").map(Option::unwrap_or_default);
+    let [earlier, later] = if a <= b {
+        [first, second]
+    } else {
+        [second, first]
+    };
+    assert!(earlier <= later + 20.0, "{both:?}");
+    true
+}
+
+#[test]
+fn tasks_that_are_due_later_do_not_wait_and_do_not_hide_those_that_do() {
+    let redis = Redis::start(RedisOptions::default());
+    let times = redis.dir().join("times");
+    let record = ["--record", times.to_str().unwrap()];
+    let celery = Celery::new(&redis.url());
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    // Nobody works yet. In turn: due in an hour, due in two seconds, due at once.
+    celery.send("flow", 1, &["--countdown", "3600"]);
+    tailback.wait_jobs("celery", "flow", "scheduled", 1);
+    for _ in 0..4 {
+        celery.send("flow", 5, &["--countdown", "2"]);
+        celery.send("flow", 5, &record);
+    }
+    let (oldest, _) = celery.send("flow", 5, &record);
+    std::thread::sleep(Duration::from_secs(4));
+    let body = tailback.json(QUEUE);
+    println!("{body}");
+    let at = body["observed_timestamp_seconds"].as_f64().unwrap();
+    let of = |name: &str| body[name].as_f64().unwrap();
+    assert_eq!(body["jobs"]["scheduled"], 1, "{body}");
+    assert_eq!(body["jobs"]["ready"], 45, "{body}");
+    // Those due at once have waited longer than those that were due later.
+    let least = at - oldest;
+    assert!(of("latency_max_seconds") >= least, "{body}");
+    assert!(of("latency_seconds") >= least - 0.5, "{body}");
+    let _worker = celery.worker("flow", &["-c", "2"], redis.dir());
+    tailback.wait_jobs("celery", "flow", "ready", 0);
+    // The one due in an hour is held by the worker and was no start of a job that waited long.
+    tailback.wait_jobs("celery", "flow", "scheduled", 1);
+    let body = tailback.json(QUEUE);
+    assert_eq!(body["flow"]["counts"], "exact", "{body}");
+    assert_eq!(body["started_total"].as_u64(), Some(46), "{body}");
+}

@@ -25,7 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("metrics", &["model", "clock"]),
-    ("http", &["model", "metrics", "human", "clock"]),
+    ("http", &["model", "metrics", "redact", "human", "clock"]),
+    ("keda", &["model", "clock"]),
     ("top", &["human"]),
     ("generate", &["metrics"]),
 ];
@@ -116,7 +117,8 @@ fn pure_folders_do_no_io() {
 #[test]
 fn every_layout_file_has_a_row() {
     let helpers = [
-        "mod", "glob", "name", "marker", "redis", "rabbitmq", "testing",
+        "mod", "glob", "heads", "marker", "name", "rabbitmq", "redis", "running", "tally",
+        "testing",
     ];
     let table = fs::read_to_string(src().join("layout/mod.rs")).unwrap();
     for entry in fs::read_dir(src().join("layout")).unwrap() {

@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod alerts;
 mod budget;
 mod cli;
@@ -21,6 +22,7 @@ mod demo;
 mod exposition;
 mod flow_live;
 mod harness;
+mod keda_live;
 mod layering;
 mod objectives_live;
 mod outage;

@@ -9,6 +9,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod http;
+pub mod keda;
 pub mod metrics;
 pub mod node;
 pub mod process;

@@ -8,9 +8,9 @@ use std::process::Command;
 /// Which library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bull {
-    Bull4,
-    BullMq5,
-    BullMq6,
+    Four,
+    Five,
+    Six,
 }
 
 /// A worker that tells what it does.
@@ -28,9 +28,9 @@ pub struct Start {
 impl Bull {
     const fn version(self) -> &'static str {
         match self {
-            Self::Bull4 => "4",
-            Self::BullMq5 => "5",
-            Self::BullMq6 => "6",
+            Self::Four => "4",
+            Self::Five => "5",
+            Self::Six => "6",
         }
     }
 

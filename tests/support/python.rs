@@ -219,7 +219,7 @@ pub fn python_with_input(name: &str, args: &[&str], input: &[u8]) -> Value {
     last_json(&String::from_utf8_lossy(&output.stdout))
 }
 
-fn script(name: &str, args: &[&str], rq: Rq) -> Command {
+pub fn script(name: &str, args: &[&str], rq: Rq) -> Command {
     let mut command = interpreter(rq);
     command.arg(clients().join(name)).args(args);
     command
@@ -254,7 +254,7 @@ fn clients() -> PathBuf {
     super::root().join("tests/clients")
 }
 
-fn last_json(output: &str) -> Value {
+pub fn last_json(output: &str) -> Value {
     let line = output.lines().last().unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}):\n{output}"))
 }

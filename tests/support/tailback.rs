@@ -157,6 +157,11 @@ impl Tailback {
         self.process.is_running()
     }
 
+    /// Where it answers KEDA.
+    pub fn keda_address(&self) -> SocketAddr {
+        bound(&self.logs(), "keda.listen").unwrap()
+    }
+
     /// A place for files of the test that has this program.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -210,12 +215,16 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
 
 /// The address that it has bound, from its log.
 fn listening(logs: &str) -> Option<SocketAddr> {
+    bound(logs, "listen")
+}
+
+fn bound(logs: &str, field: &str) -> Option<SocketAddr> {
     // The last line may be half written.
     logs.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|line| {
             let fields = line.get("fields").unwrap_or(&line);
-            fields.get("listen")?.as_str()?.parse().ok()
+            fields.get(field)?.as_str()?.parse().ok()
         })
 }
 

@@ -55,7 +55,7 @@ fn names_and_kinds_of_brokers() {
         ),
         (
             "listen = ''\n[brokers.a.redis]\nurl = 'redis://h'",
-            "1:1: listen: unknown key; known here: `http`, `metrics`, `state`, `defaults`, `brokers` and \
+            "1:1: listen: unknown key; known here: `http`, `keda`, `metrics`, `state`, `defaults`, `brokers` and \
              `objectives`"
                 .to_owned(),
         ),
@@ -126,7 +126,7 @@ c.toml:10:12: brokers.a.redis.interval: needs a unit and quotes, for example \"5
          \"1h 30m\"
 c.toml:12:1: brokers.a.redis.celery.x: unknown key; known here: `global_keyprefix`, `separator`, \
          `priority_steps`, `timestamp_paths`, `unacked_key` and `unacked_limit`
-c.toml:13:2: other: unknown key; known here: `http`, `metrics`, `state`, `defaults`, `brokers` and \
+c.toml:13:2: other: unknown key; known here: `http`, `keda`, `metrics`, `state`, `defaults`, `brokers` and \
          `objectives`"
     );
 }

@@ -96,20 +96,8 @@ fn head(state: &QueueState<'_>, ready: u64) -> Head {
 fn line_head(head: Head) -> LineHead {
     LineHead {
         state: match head {
-            Head::Empty => HeadState::Waiting,
             Head::Unknown(reason) => HeadState::Unknown(reason),
-            Head::Since {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-            } => HeadState::Stamped {
-                earliest,
-                latest,
-                upper_is_hard,
-                source,
-                is_arrival: false,
-            },
+            known => HeadState::of(known),
         },
         ..LineHead::PLAIN
     }

@@ -4,7 +4,7 @@
 use super::message::{Claimable, Message};
 use crate::layout::marker::{ListMarks, MAX_MARKER, Memory, Next, Sight, Watch};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
-use crate::model::flow::{HeadState, LineHead};
+use crate::model::flow::{HeadState, LineHead, StampOf};
 use crate::model::{Head, LatencySource, Reason, Timestamp};
 
 /// How many messages behind a head that is due later are looked at.
@@ -284,7 +284,10 @@ impl List {
                 latest,
                 upper_is_hard,
                 source,
-                is_arrival: self.is_send,
+                of: match self.is_send {
+                    true => StampOf::Arrival,
+                    false => StampOf::Due,
+                },
             },
             Head::Unknown(reason @ Reason::OnlyScheduledSeen) => HeadState::Unknown(reason),
             Head::Empty | Head::Unknown(_) => HeadState::Waiting,

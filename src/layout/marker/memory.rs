@@ -1,6 +1,5 @@
 //! What is remembered of lists between two polls.
 
-use super::REACH;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
 use crate::model::{Head, Reason};
 use std::collections::HashMap;
@@ -14,7 +13,9 @@ pub struct Memory {
     queues: HashMap<Bytes, Box<[ListMarks]>>,
     /// Transactions are not allowed to us.
     pub(super) loose: bool,
-    /// Searching is not possible: too old a server, or a right is missing.
+    /// Since that poll: the server does not search for us.
+    scans_since: Option<u32>,
+    /// Positions cannot be told at all: a right is missing.
     refused: Option<Refused>,
     epoch: u32,
     polls: u32,
@@ -76,6 +77,10 @@ impl Memory {
             // Only we still hold the name: the queue is no longer polled.
             self.queues.retain(|queue, _| Arc::strong_count(queue) > 1);
         }
+        let is_due = |since: u32| self.polls.wrapping_sub(since) >= HOUSEKEEPING;
+        if self.scans_since.is_some_and(is_due) {
+            self.scans_since = None;
+        }
         if self
             .refused
             .as_ref()
@@ -83,6 +88,15 @@ impl Memory {
         {
             self.refused = None;
         }
+    }
+
+    /// Whether elements have to be fetched to be found.
+    pub(super) fn scans(&self) -> bool {
+        self.scans_since.is_some()
+    }
+
+    pub(super) fn scan(&mut self) {
+        self.scans_since = Some(self.polls);
     }
 
     /// Why positions cannot be told, if so.
@@ -173,11 +187,12 @@ impl Memory {
 // === impl ListMarks ===
 
 impl ListMarks {
-    /// Where to take the markers near the head, counted from it.
-    pub(super) fn probes(&self, ready: u64) -> (Option<u64>, Option<u64>) {
+    /// Where to take the markers near the head, counted from it, so that a search that goes so far
+    /// finds them again.
+    pub(super) fn probes(&self, ready: u64, reach: u64) -> (Option<u64>, Option<u64>) {
         let pace = self.held.as_ref().map_or(0.0, |held| held.pace);
         let last = ready.saturating_sub(1);
-        let far = last.min(REACH - 64);
+        let far = last.min(reach - reach / 32);
         let near = far.min((1.5 * pace).ceil() as u64 + 8);
         // The last one is the tail, which is remembered anyway.
         let distinct = |at: u64| (at < last).then_some(at);

@@ -34,5 +34,11 @@ const REACH: u64 = 2048;
 /// Bytes that the markers of one conversation may bring in.
 pub(crate) const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Where the server does not search (`LPOS` came with Redis 6.0.6, and may be forbidden): so many
+/// elements are fetched from an end to look through, more if the first were not enough, and never
+/// more bytes from either end than this.
+const CHUNKS: [u64; 3] = [32, 128, 512];
+const CHUNK_BYTES: u64 = 128 * 1024;
+
 /// Elements larger than this are not remembered, nor sent to be searched for.
 pub(crate) const MAX_MARKER: u32 = 16 * 1024;

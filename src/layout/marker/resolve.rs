@@ -1,6 +1,5 @@
 //! From what was found to how many have arrived.
 
-use super::REACH;
 use super::memory::{ListMarks, signed};
 
 /// A search for one of the remembered elements.
@@ -22,7 +21,8 @@ impl Search {
 /// What a search came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    Nowhere,
+    /// Not among so many from where it began.
+    Nowhere(u64),
     /// So far from the tail.
     At(i64),
     /// More than one element is like it.
@@ -73,10 +73,7 @@ pub(super) fn resolve(
                 ..Verdict::default()
             }
         } else {
-            let out_of_reach = found
-                .iter()
-                .any(|(search, found)| *search == Search::Tail && *found == Found::Nowhere);
-            let least = if out_of_reach { signed(REACH) } else { 0 };
+            let least = sought(found, Search::Tail).map_or(0, signed);
             Verdict {
                 arrived: least.max(now - then),
                 lost: true,
@@ -91,6 +88,14 @@ pub(super) fn resolve(
         verdict.out_of_order |= tail.is_some() && tail == old_head && !same_head && then > 1;
     }
     verdict
+}
+
+/// Among how many elements something was sought in vain.
+fn sought(found: &[(Search, Found)], wanted: Search) -> Option<u64> {
+    found.iter().find_map(|(search, found)| match found {
+        Found::Nowhere(reach) if *search == wanted => Some(*reach),
+        _ => None,
+    })
 }
 
 /// What the markers that were found say; otherwise whether the search was complete, so that not
@@ -114,11 +119,6 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
             _ => None,
         })
     };
-    let was_sought = |wanted: Search| {
-        found
-            .iter()
-            .any(|(search, found)| *search == wanted && *found == Found::Nowhere)
-    };
     let tail = place(Search::Tail).or_else(|| place(Search::TailFromHead));
     let near = [Search::Near, Search::Far].into_iter().find_map(|search| {
         let at = place(search)?;
@@ -129,16 +129,20 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
         (Some(tail), Some((near, arrived))) => (tail, arrived != tail || near < tail),
         (Some(tail), None) => {
             let departed = before.total + tail - signed(ready);
-            let should_be_there = number(Search::Near).is_some_and(|near| near > departed);
-            (tail, should_be_there && was_sought(Search::Near))
+            let is_missing = sought(found, Search::Near).zip(number(Search::Near));
+            let is_missing = is_missing
+                .is_some_and(|(reach, near)| (1..=signed(reach)).contains(&(near - departed)));
+            (tail, is_missing)
         }
         (None, Some((_, arrived))) => {
-            let should_be_there = was_sought(Search::Tail) && arrived < signed(REACH);
-            (arrived.max(0), arrived < 0 || should_be_there)
+            let is_missing =
+                sought(found, Search::Tail).is_some_and(|reach| arrived < signed(reach));
+            (arrived.max(0), arrived < 0 || is_missing)
         }
         (None, None) => {
-            let from_tail = was_sought(Search::Tail) && ready <= REACH;
-            let from_head = was_sought(Search::TailFromHead) && before.ready <= REACH;
+            let from_tail = sought(found, Search::Tail).is_some_and(|reach| ready <= reach);
+            let from_head =
+                sought(found, Search::TailFromHead).is_some_and(|reach| before.ready <= reach);
             return Err(from_tail || from_head);
         }
     };

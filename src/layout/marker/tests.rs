@@ -22,6 +22,9 @@ struct Tracked {
     now: f64,
     next: u64,
     loose: bool,
+    /// The server does not know LPOS.
+    is_old: bool,
+    fetched: usize,
 }
 
 impl Tracked {
@@ -35,6 +38,8 @@ impl Tracked {
             now: 0.0,
             next: 0,
             loose: false,
+            is_old: false,
+            fetched: 0,
         }
     }
 
@@ -79,6 +84,27 @@ impl Tracked {
         keys
     }
 
+    fn answer(&mut self, keys: &Keyspace, read: &Read) -> Reply {
+        let Read::Atomic(_, reads) = read else {
+            panic!("{read:?}");
+        };
+        for read in reads {
+            match read {
+                Read::Lpos { .. } if self.is_old => {
+                    return Reply::Refused(Refusal {
+                        kind: RefusalKind::Other,
+                        message: "ERR unknown command `LPOS`".into(),
+                    });
+                }
+                Read::Lrange(_, from, to) => {
+                    self.fetched = self.fetched.max((to - from + 1) as usize);
+                }
+                _ => {}
+            }
+        }
+        keys.answer(read)
+    }
+
     /// One poll, a second after the last.
     fn poll(&mut self) -> Latency {
         self.now += 1.0;
@@ -91,7 +117,8 @@ impl Tracked {
         } else {
             let mut read = watch.ask(ready, true, &self.memory);
             loop {
-                let reply = match (keys.answer(&read), self.loose) {
+                let answer = self.answer(&keys, &read);
+                let reply = match (answer, self.loose) {
                     (Reply::Array(replies), true) => Reply::Loose(replies),
                     (reply, _) => reply,
                 };
@@ -180,6 +207,39 @@ fn arrivals_are_counted_to_the_one_at_either_end_and_in_any_length() {
             assert!(list.checked(), "{head:?} {push} {pop}");
             assert_eq!(list.enqueued(), pushed, "{head:?} {push} {pop}");
         }
+    }
+}
+
+#[test]
+fn a_server_that_does_not_search_is_read_instead() {
+    for head in [Side::Right, Side::Left] {
+        let mut list = Tracked::new(true);
+        (list.head, list.is_old) = (head, true);
+        list.poll();
+        let mut pushed = 0;
+        for (push, pop, fetched) in [
+            (5, 0, 0),
+            (40, 3, 128),
+            (20, 30, 32),
+            (3000, 0, 512),
+            (100, 900, 128),
+            (450, 0, 512),
+            (3000, 2, 512),
+            (0, 0, 32),
+        ] {
+            list.fetched = 0;
+            list.push(push).pop(pop);
+            pushed += push as u64;
+            assert!(list.checked(), "{head:?} {push} {pop}");
+            assert_eq!(list.enqueued(), pushed, "{head:?} {push} {pop}");
+            assert!(list.fetched <= fetched, "{head:?} {push}: {}", list.fetched);
+        }
+        // Beyond what is fetched, the truth stays inside.
+        list.push(3000).pop(2900);
+        assert!(list.checked());
+        assert!(list.enqueued() < pushed + 3000);
+        list.push(3).pop(5000);
+        assert!(list.checked());
     }
 }
 
@@ -392,8 +452,9 @@ fn uses() -> impl Strategy<Value = Vec<Vec<Use>>> {
 
 proptest! {
     #[test]
-    fn no_use_of_a_list_panics(polls in uses(), unique in any::<bool>(), left in any::<bool>()) {
+    fn no_use_of_a_list_panics(polls in uses(), unique in any::<bool>(), left in any::<bool>(), is_old in any::<bool>()) {
         let mut list = Tracked::new(unique);
+        list.is_old = is_old;
         list.head = if left { Side::Left } else { Side::Right };
         let mut taken = Vec::new();
         for uses in polls {
@@ -419,8 +480,9 @@ proptest! {
     }
 
     #[test]
-    fn in_order_the_truth_is_inside(polls in prop::collection::vec((0usize..400, 0usize..400), 1..40), unique in any::<bool>()) {
+    fn in_order_the_truth_is_inside(polls in prop::collection::vec((0usize..400, 0usize..400), 1..40), unique in any::<bool>(), is_old in any::<bool>()) {
         let mut list = Tracked::new(unique);
+        list.is_old = is_old;
         list.poll();
         for (push, pop) in polls {
             list.push(push).pop(pop);

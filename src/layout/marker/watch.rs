@@ -2,8 +2,8 @@
 
 use super::memory::{Held, ListMarks, Marker, Memory, fingerprint, signed};
 use super::resolve::{Found, Search, resolve};
-use super::{MAX_MARKER, REACH};
-use crate::layout::redis::{Bytes, Read, Refusal, Reply, Side};
+use super::{CHUNK_BYTES, CHUNKS, MAX_MARKER, REACH};
+use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::flow::Arrivals;
 use std::num::NonZeroU32;
 
@@ -20,7 +20,11 @@ pub(crate) struct Watch {
     unique: bool,
     marks: ListMarks,
     asked: Vec<Asked>,
-    round: u8,
+    round: usize,
+    /// As it was before the first transaction.
+    ready: u64,
+    /// Elements are fetched and compared here, since the server does not search for them.
+    scans: bool,
     guarded: bool,
     found: Vec<(Search, Found)>,
 }
@@ -78,6 +82,8 @@ impl Watch {
             marks,
             asked: Vec::new(),
             round: 0,
+            ready: 0,
+            scans: false,
             guarded: false,
             found: Vec::new(),
         }
@@ -91,6 +97,7 @@ impl Watch {
     /// The first transaction, of a list that had `ready` elements a moment ago. Without `markers`
     /// only the length and the head are read.
     pub(crate) fn ask(&mut self, ready: u64, markers: bool, memory: &Memory) -> Read {
+        (self.ready, self.scans) = (ready, memory.scans());
         self.asked = vec![Asked::Length];
         let pauses = !self.unique && self.marks.pause > 0;
         if !pauses {
@@ -112,7 +119,7 @@ impl Watch {
 
     fn add_markers(&mut self, ready: u64) {
         self.asked.push(Asked::Tail);
-        let (near, far) = self.marks.probes(ready);
+        let (near, far) = self.marks.probes(ready, self.reach());
         self.asked
             .extend([near, far].into_iter().flatten().map(Asked::Probe));
     }
@@ -137,11 +144,14 @@ impl Watch {
             Asked::Probe(at) => Read::Lindex(key, self.index(signed(at), true)),
             Asked::Position(search) => {
                 let (marker, limit) = self.marker(search)?;
-                let from = match (self.head, search.begins_at_head()) {
-                    (side, true) => side,
-                    (Side::Left, false) => Side::Right,
-                    (Side::Right, false) => Side::Left,
-                };
+                let from = self.side(search);
+                if self.scans {
+                    let count = i64::from(limit.get());
+                    return Some(match from {
+                        Side::Left => Read::Lrange(key, 0, count - 1),
+                        Side::Right => Read::Lrange(key, -count, -1),
+                    });
+                }
                 Read::Lpos {
                     key,
                     element: Bytes::clone(&marker.element),
@@ -151,6 +161,30 @@ impl Watch {
                 }
             }
         })
+    }
+
+    /// The end at which a search begins.
+    fn side(&self, search: Search) -> Side {
+        match (self.head, search.begins_at_head()) {
+            (side, true) => side,
+            (Side::Left, false) => Side::Right,
+            (Side::Right, false) => Side::Left,
+        }
+    }
+
+    /// How many elements are fetched from one end in this round, if they are compared here.
+    fn chunk(&self) -> u64 {
+        let size = self.marks.head_size.unwrap_or(1024).clamp(1, MAX_MARKER);
+        let chunk = CHUNKS.get(self.round).or(CHUNKS.last());
+        chunk.map_or(1, |chunk| (*chunk).min(CHUNK_BYTES / u64::from(size)))
+    }
+
+    /// How far from either end an element is found, at most.
+    fn reach(&self) -> u64 {
+        match (self.scans, CHUNKS) {
+            (true, [.., last]) => last,
+            (false, _) => REACH,
+        }
     }
 
     /// The index of the place that is `at` away from the head or the tail.
@@ -176,6 +210,10 @@ impl Watch {
         } else {
             REACH
         };
+        let reach = match self.scans {
+            true => reach.min(self.chunk()),
+            false => reach,
+        };
         let limit = u32::try_from(reach).ok().and_then(NonZeroU32::new);
         Some((marker, limit.unwrap_or(NonZeroU32::MIN)))
     }
@@ -191,7 +229,7 @@ impl Watch {
                 }
                 replies
             }
-            Reply::Refused(refusal) => return Next::Refused(refusal),
+            Reply::Refused(refusal) => return self.refused(refusal, memory),
             _ => return Next::Torn,
         };
         if self.guarded && !stands_still(&replies) {
@@ -207,20 +245,28 @@ impl Watch {
                 (Asked::Head, reply) => reading.head = Some(reply),
                 (Asked::Tail, Reply::Bytes(element)) => reading.tail = Some(element),
                 (Asked::Probe(at), Reply::Bytes(element)) => reading.probes.push((at, element)),
-                (Asked::Position(search), reply) => match positions(reply) {
-                    Ok(places) => self.note(search, &places, reading.ready),
-                    Err(refusal) => return Next::Refused(refusal),
-                },
+                (Asked::Position(search), reply) => {
+                    match self.positions(search, reply, reading.ready) {
+                        Ok(places) => self.note(search, &places, reading.ready),
+                        Err(refusal) => return self.refused(refusal, memory),
+                    }
+                }
                 _ => {}
             }
         }
-        if self.round == 0 && reading.ready > 0 && self.needs_more(reading.ready) {
-            self.round = 1;
+        if reading.ready > 0 && self.needs_more(reading.ready) {
+            self.round += 1;
             self.found.clear();
             self.asked = vec![Asked::Length, Asked::Head];
             self.add_markers(reading.ready);
-            for search in [Search::Tail, Search::Far, Search::TailFromHead] {
-                if self.marker(search).is_some() {
+            let near = if self.scans {
+                Search::Near
+            } else {
+                Search::Far
+            };
+            for search in [Search::Tail, near, Search::TailFromHead] {
+                let is_useful = search != Search::TailFromHead || !self.scans;
+                if is_useful && self.marker(search).is_some() {
                     self.asked.push(Asked::Position(search));
                 }
             }
@@ -229,9 +275,47 @@ impl Watch {
         Next::Seen(Box::new(self.conclude(reading, memory)))
     }
 
+    /// Something of a transaction is not allowed to us, or not known to the server: if that may be
+    /// the search, what it would search in is fetched instead.
+    fn refused(&mut self, refusal: Refusal, memory: &mut Memory) -> Next {
+        let is_command = matches!(refusal.kind, RefusalKind::NotPermitted | RefusalKind::Other);
+        if self.scans || !is_command || self.marks.held.is_none() {
+            return Next::Refused(refusal);
+        }
+        memory.scan();
+        self.found.clear();
+        self.round = 0;
+        Next::Ask(self.ask(self.ready, true, memory))
+    }
+
+    /// The indexes from the left at which the element of a search is.
+    fn positions(&self, search: Search, reply: Reply, ready: u64) -> Result<Vec<u64>, Refusal> {
+        let replies = reply.array()?;
+        if !self.scans {
+            return replies.into_iter().map(Reply::count).collect();
+        }
+        let Some((marker, limit)) = self.marker(search) else {
+            return Ok(Vec::new());
+        };
+        let first = match self.side(search) {
+            Side::Left => 0,
+            Side::Right => ready.saturating_sub(limit.get().into()),
+        };
+        let is_it =
+            |reply: &Reply| matches!(reply, Reply::Bytes(bytes) if **bytes == *marker.element);
+        let places = replies.iter().zip(first..);
+        let places = places.filter(|(reply, _)| is_it(reply));
+        Ok(places.map(|(_, place)| place).take(2).collect())
+    }
+
     fn note(&mut self, search: Search, places: &[u64], ready: u64) {
         let found = match places {
-            [] => Found::Nowhere,
+            [] => {
+                let reach = self
+                    .marker(search)
+                    .map_or(0, |(_, limit)| limit.get().into());
+                Found::Nowhere(reach)
+            }
             [index] => match self.head {
                 Side::Right => Found::At(signed(*index)),
                 // Counted from the tail, which is at the other end.
@@ -244,8 +328,13 @@ impl Watch {
 
     /// Whether the first searches missed while other ones could still hit.
     fn needs_more(&self, ready: u64) -> bool {
-        let missed = self.found.iter().all(|(_, found)| *found == Found::Nowhere);
-        missed && !self.found.is_empty() && ready > REACH
+        let is_missed = |(_, found): &(_, Found)| matches!(found, Found::Nowhere(_));
+        let (rounds, reach) = match self.scans {
+            true => (CHUNKS.len(), self.chunk()),
+            false => (2, REACH),
+        };
+        let has_more = self.round + 1 < rounds && ready > reach;
+        has_more && !self.found.is_empty() && self.found.iter().all(is_missed)
     }
 
     /// A list that had no elements when its length was read.
@@ -372,8 +461,4 @@ fn stands_still(replies: &[Reply]) -> bool {
         }
         _ => false,
     }
-}
-
-fn positions(reply: Reply) -> Result<Vec<u64>, Refusal> {
-    reply.array()?.into_iter().map(Reply::count).collect()
 }

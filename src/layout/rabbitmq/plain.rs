@@ -5,7 +5,7 @@
 //! | ready | `messages_ready`; not of streams, which keep messages that have been read |
 //! | in progress | `messages_unacknowledged`: delivered, prefetched ones included |
 //! | enqueued | `publish`; dead-lettered arrivals are not in it |
-//! | started | `deliver_get − redeliver`: each message once, however often it came back |
+//! | started | `deliver_get − redeliver`: each message once, however often it came back. What a classic queue held when the broker was restarted counts as redelivered from the first time on |
 //! | finished | `ack + deliver_no_ack + get_no_ack` |
 //! | head | `head_message_timestamp`, where it can only mean waiting time |
 //!
@@ -19,7 +19,7 @@
 
 use super::{Kind, Layout, QueueRow, UNSTAMPED, Vhost};
 use crate::config;
-use crate::model::flow::HeadState;
+use crate::model::flow::{HeadState, StampOf};
 use crate::model::{Counters, Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ fn add_flow(observation: &mut Observation, row: &QueueRow) {
         for line in &mut latest.lines {
             line.head.state = HeadState::Stamped {
                 // Not comparable: the line is as of the last statistics, the head as of now.
-                is_arrival: false,
+                of: StampOf::Other,
                 earliest,
                 latest: newest,
                 upper_is_hard,

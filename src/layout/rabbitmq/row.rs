@@ -7,6 +7,7 @@
 
 use super::flow::RowFlow;
 use serde_json::Value;
+use std::time::Duration;
 
 /// How a queue keeps its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,14 @@ pub struct QueueRow {
     pub auto_delete: bool,
     /// Whether it has the argument `x-expires`: it goes away when unused.
     pub expires: bool,
-    /// Whether it has the argument `x-max-priority`: its head is not its oldest message.
+    /// Whether it has the argument `x-max-priority`, or holds messages of a quorum queue's high
+    /// priority: its head is not its oldest message.
     pub has_priorities: bool,
+    /// Whether messages go uncounted by the queue's own rules: they expire, or are dropped when
+    /// there are too many. Those with an expiration of their own are not known.
+    pub drops: bool,
+    /// After this time a message expires.
+    pub time_to_live: Option<Duration>,
     pub ready: Option<u64>,
     pub unacknowledged: Option<u64>,
     pub consumers: Option<u64>,
@@ -54,12 +61,15 @@ pub struct Stats {
     pub ack: u64,
 }
 
+/// Rules by which a queue drops messages, as in a policy; with `x-` before it an argument.
+const DROPPING: [&str; 3] = ["message-ttl", "max-length", "max-length-bytes"];
+
 impl QueueRow {
     /// The columns to ask for: all that [`QueueRow::decode`] reads. They make a row seven times
     /// smaller and half as expensive as one with everything (3.10.8, 500 classic queues: 109 kB in
     /// 50 ms instead of 745 kB in 125 ms).
-    pub const COLUMNS: &str = "name,type,exclusive,auto_delete,arguments.x-expires,\
-        arguments.x-max-priority,messages_ready,messages_unacknowledged,consumers,\
+    pub const COLUMNS: &str = "name,type,exclusive,auto_delete,arguments,\
+        effective_policy_definition,messages_ready_high,messages_ready,messages_unacknowledged,consumers,\
         head_message_timestamp,message_stats.publish,message_stats.deliver_get,\
         message_stats.deliver_no_ack,message_stats.get_no_ack,message_stats.redeliver,\
         message_stats.ack";
@@ -73,6 +83,8 @@ impl QueueRow {
             auto_delete: false,
             expires: false,
             has_priorities: false,
+            drops: false,
+            time_to_live: None,
             ready: None,
             unacknowledged: None,
             consumers: None,
@@ -86,11 +98,19 @@ impl QueueRow {
     pub fn decode(row: &Value) -> Option<Self> {
         let flag = |name| row.get(name).and_then(Value::as_bool).unwrap_or(false);
         let count = |name| row.get(name).and_then(count);
-        let has_argument = |name| {
-            row.get("arguments")
-                .and_then(|arguments| arguments.get(name))
-                .is_some_and(|v| !v.is_null())
+        let has = |map: Option<&Value>, name: &str| {
+            map.and_then(|map| map.get(name))
+                .is_some_and(|value| !value.is_null())
         };
+        // The stricter of what the queue's maker and the broker's administrator want.
+        let rule = |name: &str| {
+            let of = |map: &str, name: &str| row.get(map)?.get(name).and_then(self::count);
+            let own = of("arguments", &format!("x-{name}"));
+            own.into_iter()
+                .chain(of("effective_policy_definition", name))
+                .min()
+        };
+        let has_argument = |name: &str| has(row.get("arguments"), name);
         let (ready, consumers) = (count("messages_ready"), count("consumers"));
         let stats = row
             .get("message_stats")
@@ -109,7 +129,13 @@ impl QueueRow {
             exclusive: flag("exclusive"),
             auto_delete: flag("auto_delete"),
             expires: has_argument("x-expires"),
-            has_priorities: has_argument("x-max-priority"),
+            has_priorities: has_argument("x-max-priority")
+                || count("messages_ready_high").is_some_and(|high| high > 0),
+            time_to_live: rule("message-ttl").map(Duration::from_millis),
+            drops: DROPPING.iter().any(|rule| {
+                has_argument(&format!("x-{rule}"))
+                    || has(row.get("effective_policy_definition"), rule)
+            }),
             ready,
             unacknowledged: count("messages_unacknowledged"),
             consumers,

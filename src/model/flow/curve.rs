@@ -10,6 +10,7 @@
 //! nothing is lost; beyond, the knot is dropped whose merged bracket is narrowest for its age, so
 //! that old brackets widen in proportion to their age (measured: 1.8 % after 10 h at 1 s).
 
+mod doubt;
 mod saved;
 mod stamp;
 

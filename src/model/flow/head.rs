@@ -4,7 +4,7 @@
 //! instants it came, and a clock that says otherwise is wrong.
 
 use super::curve::{HeadAge, WaitCurve};
-use super::sample::{HeadState, LineSample, Span};
+use super::sample::{HeadState, LineSample, Span, StampOf};
 use super::view::FlowBasis;
 use crate::model::latency::{Age, Latency, LatencySource, Reason};
 use crate::model::{Head, Timestamp, Window};
@@ -51,7 +51,7 @@ pub(super) fn line_age(
             latest,
             upper_is_hard,
             source,
-            is_arrival,
+            of,
         } => {
             let at = Head::Since {
                 earliest,
@@ -70,8 +70,14 @@ pub(super) fn line_age(
                 basis: FlowBasis::Timestamp,
                 unknown: None,
             };
-            if !is_arrival || !upper_is_hard || head.put_back > 0 {
-                return Some(told);
+            let is_in_order = upper_is_hard && head.put_back == 0;
+            match of {
+                StampOf::Arrival if is_in_order => {}
+                StampOf::Due if is_in_order => {
+                    let behind = curve.head(head.skip.saturating_add(1), 0);
+                    return Some(told.or_behind(inferred(curve), behind.map(LineAge::from)));
+                }
+                _ => return Some(told),
             }
             let (from, to) = on_our_clock((earliest, latest), span, window);
             if curve.stamp(head.skip, from, to) {
@@ -119,6 +125,23 @@ impl LineAge {
             min: self.min.clamp(min, max),
             estimate: self.estimate.clamp(min, max),
             max: self.max.map(|own| own.clamp(min, max)),
+            ..self
+        }
+    }
+}
+
+impl LineAge {
+    /// It has become due so long ago, but it came earlier: those behind it may be older, up to its
+    /// own time in the line.
+    fn or_behind(self, flow: Option<Self>, behind: Option<Self>) -> Self {
+        let (Some(flow), Some(behind)) = (flow, behind) else {
+            return self;
+        };
+        let max = flow.max.zip(self.max).map(|(flow, own)| flow.max(own));
+        let likely = max.map_or(behind.estimate, |max| behind.estimate.min(max));
+        Self {
+            estimate: self.estimate.max(likely),
+            max,
             ..self
         }
     }

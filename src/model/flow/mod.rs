@@ -19,11 +19,11 @@ mod waits;
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
 pub use ledger::{Claim, Counts, Ledger, Settled, Tally};
 pub use queue::{FlowMemory, QueueFlow, Settings};
-pub use rate::Rate;
-pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+pub use rate::{FadingRate, Rate};
+pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf};
 pub(in crate::model) use saved::age_up;
 pub use saved::{SavedFlow, Shift};
-pub use statistics::FlowStatistics;
+pub use statistics::{FlowStatistics, Uncounted};
 pub use view::{FlowBasis, FlowTotals, FlowView};
 pub use waits::{DEFAULT_BUCKETS, Waits};
 

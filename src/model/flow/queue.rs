@@ -12,6 +12,7 @@ use crate::model::{Timestamp, Window};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+mod doubt;
 mod saved;
 
 /// The broker's clock may gain this much on ours between two polls before it is taken for a sign

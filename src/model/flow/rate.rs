@@ -3,23 +3,23 @@
 use super::saved::{SavedRate, Shift, age_up};
 
 /// Events and the time they took, both fading with a half-life, so that the ratio follows the
-/// present without being thrown about by one poll.
+/// present without being thrown about by one poll. An event counts half after `HALF_LIFE` seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Rate {
+pub struct FadingRate<const HALF_LIFE: u32> {
     events: f64,
     secs: f64,
     at: Option<f64>,
 }
 
-/// Seconds after which an event counts half.
-const HALF_LIFE: f64 = 60.0;
+/// The rate of the last minute or two, which forecasts rest on.
+pub type Rate = FadingRate<60>;
 
-impl Rate {
+impl<const HALF_LIFE: u32> FadingRate<HALF_LIFE> {
     /// `events` happened in the `secs` before `now`.
     pub fn add(&mut self, now: f64, secs: f64, events: f64) {
-        let faded = self
-            .at
-            .map_or(1.0, |at| 0.5_f64.powf((now - at).max(0.0) / HALF_LIFE));
+        let faded = self.at.map_or(1.0, |at| {
+            0.5_f64.powf((now - at).max(0.0) / f64::from(HALF_LIFE))
+        });
         self.at = Some(now);
         self.events = self.events * faded + events;
         self.secs = self.secs * faded + secs.max(0.0);

@@ -79,13 +79,23 @@ pub enum HeadState {
         latest: Timestamp,
         upper_is_hard: bool,
         source: LatencySource,
-        /// It is also the time at which it came to this line.
-        is_arrival: bool,
+        of: StampOf,
     },
     /// Every message is due later.
     AllDueLater,
     /// Which message is the head cannot be told.
     Unknown(Reason),
+}
+
+/// What a time in a message is the time of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StampOf {
+    /// Its coming to this line.
+    Arrival,
+    /// Its becoming due, later than that: messages behind it may have waited longer.
+    Due,
+    /// Something that cannot be compared with what the line tells.
+    Other,
 }
 
 impl LineHead {
@@ -120,7 +130,7 @@ impl HeadState {
                 latest,
                 upper_is_hard,
                 source,
-                is_arrival: false,
+                of: StampOf::Other,
             },
             Head::Empty | Head::Unknown(_) => Self::Waiting,
         }

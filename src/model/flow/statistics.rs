@@ -15,11 +15,50 @@ pub struct FlowStatistics {
     pub earlier: Vec<FlowSample>,
     /// How long before the end of the poll the latest sample may have been taken.
     pub age: Duration,
-    /// The depth denies what the sample says: fewer jobs may be waiting than it thinks.
-    pub may_hold_fewer: bool,
+    /// So many jobs at the head may have gone without having been counted.
+    pub gone: u64,
+    /// So many of these have gone most likely.
+    pub likely_gone: u64,
+    /// No job waits for longer.
+    pub time_to_live: Option<Duration>,
+    /// More jobs wait than the counts know of.
+    pub uncounted: Option<Uncounted>,
+    /// Among the arrivals of the latest sample are some that have come at any time since then, in
+    /// seconds on the clock of the spans.
+    pub added_since: Option<f64>,
+    /// All of it has happened before the first poll: it tells how old jobs are, and is not counted.
+    pub is_past: bool,
+}
+
+/// Jobs that wait and have not been counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncounted {
+    /// They may have been put back at the head, however old they are.
+    PutBack,
+    /// At the end of the poll none of them has waited for longer, where that is known.
+    NoOlderThan(Option<Duration>),
 }
 
 impl FlowStatistics {
+    /// The lower bound and the estimate, if what may be gone is.
+    fn without_gone(&self, memory: &FlowMemory, age: Age) -> (Duration, Duration) {
+        let longest = self.time_to_live.unwrap_or(Duration::MAX);
+        let expired = match self.time_to_live {
+            // Whatever may be older than that may have gone.
+            Some(longest) if age.max.is_none_or(|max| max > longest) => memory.older_than(longest),
+            _ => 0,
+        };
+        let gone = self.gone.max(expired);
+        if gone == 0 {
+            return (age.min, age.estimate);
+        }
+        let behind = |gone| memory.age_behind(gone);
+        let min = behind(gone).map_or(Duration::ZERO, |age| age.min);
+        let likely = behind(self.likely_gone.min(gone));
+        let estimate = likely.map_or(Duration::ZERO, |age| age.estimate);
+        (min.min(longest), estimate.min(longest))
+    }
+
     /// Takes all samples in turn. What comes out holds for the time of the latest; its upper bound
     /// also until the end of the poll, since a head can only be followed by a younger one.
     pub fn fold(
@@ -33,9 +72,15 @@ impl FlowStatistics {
         for sample in &self.earlier {
             memory.apply(sample, sample.span.on_brokers_clock(), settings);
         }
+        if let Some(since) = self.added_since {
+            memory.distrust_arrivals_since(since);
+        }
         let latency = memory.apply(latest, window, settings);
         if *self == Self::default() {
             return latency;
+        }
+        if self.is_past {
+            memory.forget_counts();
         }
         match latency {
             Latency::Known {
@@ -43,16 +88,17 @@ impl FlowStatistics {
                 since,
                 source: LatencySource::Flow,
             } => {
-                let min = if self.may_hold_fewer {
-                    Duration::ZERO
-                } else {
-                    age.min
-                };
+                let (min, estimate) = self.without_gone(memory, age);
                 let max = age.max.map(|max| max.saturating_add(self.age));
+                let max = match self.uncounted {
+                    None => max,
+                    Some(Uncounted::PutBack) => None,
+                    Some(Uncounted::NoOlderThan(most)) => max.zip(most).map(|(a, b)| a.max(b)),
+                };
                 // The model dates a sample by its end; its middle is likelier.
                 let span = latest.span;
                 let half = Duration::try_from_secs_f64((span.to - span.from) / 2.0);
-                let estimate = age.estimate.saturating_sub(half.unwrap_or_default());
+                let estimate = estimate.saturating_sub(half.unwrap_or_default());
                 Latency::Known {
                     age: Age {
                         estimate: estimate.max(min),
@@ -70,11 +116,17 @@ impl FlowStatistics {
                 let estimate = width / 2;
                 // Unless it was there before and has been put back.
                 let is_new = latest.lines.iter().all(|line| line.head.put_back == 0);
+                let max = width.saturating_add(self.age);
+                let max = match self.uncounted {
+                    None => is_new.then_some(max),
+                    Some(Uncounted::PutBack) => None,
+                    Some(Uncounted::NoOlderThan(most)) => most.map(|most| most.max(max)),
+                };
                 Latency::Known {
                     age: Age {
                         estimate,
                         min: Duration::ZERO,
-                        max: is_new.then_some(width.saturating_add(self.age)),
+                        max,
                     },
                     since: window.to.minus(estimate),
                     source: LatencySource::Flow,

@@ -403,7 +403,7 @@ fn a_time_at_the_head_is_exact_unless_the_polls_have_shown_otherwise() {
                 latest: window(at).from,
                 upper_is_hard: true,
                 source: LatencySource::Message,
-                is_arrival: true,
+                of: StampOf::Arrival,
             },
             ..LineHead::PLAIN
         },

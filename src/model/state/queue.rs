@@ -2,6 +2,7 @@
 
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
+use crate::model::demand::{Demand, DemandMemory};
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
 use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
@@ -17,12 +18,15 @@ use std::time::Duration;
 pub(super) struct QueueMemory {
     counters: [MonotoneCounter; 6],
     source: Option<LatencySource>,
+    /// Whoever is watched has counted itself.
+    is_counted: bool,
     objective: Option<Objective>,
     /// The poll that last named it, and the one that last read it.
     pub(super) seen: u64,
     pub(super) read: u64,
     pub(super) flow: FlowMemory,
     measured: Option<Arc<MeasuredView>>,
+    demand: DemandMemory,
     pub(super) history: HistoryMemory,
 }
 
@@ -72,7 +76,9 @@ impl QueueMemory {
             Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
             None => latency,
         };
-        if let Some(flow) = &flow {
+        // Two ways of counting are never mixed: going from one to the other would be a jump.
+        self.is_counted |= observation.counters.enqueued.is_some();
+        if let Some(flow) = flow.as_ref().filter(|_| !self.is_counted) {
             let counters = &mut observation.counters;
             counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
             counters.started = counters.started.or(Some(flow.totals.started));
@@ -98,7 +104,7 @@ impl QueueMemory {
             .zip_with(&mut self.counters, |raw, counter| {
                 raw.map(|raw| counter.observe(raw))
             });
-        QueueSnapshot {
+        let mut snapshot = QueueSnapshot {
             system: observation.system,
             queue: observation.queue,
             observed,
@@ -121,6 +127,9 @@ impl QueueMemory {
             flow,
             measured: self.measured.clone(),
             history: History::default(),
-        }
+            demand: Demand::NONE,
+        };
+        snapshot.demand = self.demand.fold(&snapshot);
+        snapshot
     }
 }

@@ -132,3 +132,40 @@ fn a_queue_neither_read_nor_kept_is_gone_and_counts_go_on_over_gaps() {
     broker.read(&[("a", 5)], &["b"], 2);
     assert_eq!(broker.shown(0), [row("a", 5, 0)]);
 }
+
+#[test]
+fn a_broker_that_stops_counting_for_a_while_makes_no_total_jump() {
+    use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+    let mut broker = Broker::new();
+    let mut poll = |secs: f64, total: u64, enqueued: Option<u64>| {
+        let at = Timestamp::from_micros((secs * 1e6) as i64);
+        let mut seen = Observation::new(System::RabbitMq, "q".into(), Window { from: at, to: at });
+        seen.counters.enqueued = enqueued;
+        seen.flow = enqueued.map(|_| FlowSample {
+            span: Span {
+                from: secs,
+                to: secs,
+            },
+            lines: vec![LineSample {
+                line: 0,
+                ready: 5,
+                arrivals: Arrivals {
+                    total,
+                    ..Arrivals::default()
+                },
+                started: None,
+                head: LineHead::PLAIN,
+            }],
+        });
+        let success = PollSuccess {
+            observations: vec![seen],
+            ..PollSuccess::default()
+        };
+        broker.poll(1, Ok(success));
+        broker.state.snapshot().queues[0].counters.enqueued
+    };
+    assert_eq!(poll(1.0, 5, Some(1_000_000)), Some(1_000_000));
+    assert_eq!(poll(2.0, 8, Some(1_000_003)), Some(1_000_003));
+    assert_eq!(poll(3.0, 8, None), None);
+    assert_eq!(poll(4.0, 9, Some(1_000_004)), Some(1_000_004));
+}

@@ -140,7 +140,7 @@ fn without_the_management_api_named_queues_are_read_through_amqp() {
     );
     assert_eq!(
         (jobs.consumers, jobs.head),
-        (Some(0), Head::Unknown(Reason::NoTimestamp))
+        (Some(0), Head::Unknown(Reason::NotCounted))
     );
     assert_eq!(mail.head, Head::Empty);
     assert_eq!(success.faults[0].kind, ErrorKind::Connect);

@@ -12,9 +12,9 @@ const CLIENT_SECS: f64 = 0.15;
 
 /// When messages were sent, and when the oldest of them was taken; in seconds of the Unix epoch.
 #[derive(Default)]
-struct Truth {
-    sent: Vec<f64>,
-    taken: Vec<f64>,
+pub(super) struct Truth {
+    pub(super) sent: Vec<f64>,
+    pub(super) taken: Vec<f64>,
 }
 
 impl Truth {
@@ -25,7 +25,7 @@ impl Truth {
     }
 }
 
-fn unix() -> f64 {
+pub(super) fn unix() -> f64 {
     now().as_secs_f64()
 }
 
@@ -70,13 +70,13 @@ fn traffic(
 }
 
 /// A poller with the memory that the store has.
-struct Watch {
+pub(super) struct Watch {
     poller: Poller,
     state: BrokerState,
 }
 
 impl Watch {
-    fn new(rabbit: &RabbitMq, vhost: &str) -> Self {
+    pub(super) fn new(rabbit: &RabbitMq, vhost: &str) -> Self {
         let interval = Duration::from_secs(5);
         let state = BrokerState::new("r".into(), BrokerKind::RabbitMq, interval, 3 * interval);
         let mut poller = Poller::of(rabbit, vhost, "");
@@ -85,7 +85,7 @@ impl Watch {
     }
 
     /// One poll: each queue with the time that it tells of.
-    fn poll(&mut self) -> Vec<(QueueSnapshot, Option<Span>)> {
+    pub(super) fn poll(&mut self) -> Vec<(QueueSnapshot, Option<Span>)> {
         let outcome = self.poller.poll();
         let spans: Vec<_> = outcome
             .iter()
@@ -117,16 +117,16 @@ impl Watch {
 
 /// What a run of comparisons came to.
 #[derive(Default)]
-struct Score {
-    polls: usize,
-    outside: usize,
+pub(super) struct Score {
+    pub(super) polls: usize,
+    pub(super) outside: usize,
     unbounded: usize,
     errors: Vec<f64>,
     widths: Vec<f64>,
 }
 
 impl Score {
-    fn add(&mut self, truth: &Truth, latency: Latency, span: Span, polled: f64) {
+    pub(super) fn add(&mut self, truth: &Truth, latency: Latency, span: Span, polled: f64) {
         // The broker notes its counters somewhere in this span.
         let steps = ((span.to - span.from) / 0.02) as usize;
         let ages: Vec<f64> = (0..=steps)
@@ -156,7 +156,7 @@ impl Score {
         self.errors.push((estimate - middle).abs());
     }
 
-    fn print(&mut self, what: &str) {
+    pub(super) fn print(&mut self, what: &str) {
         let median = |values: &mut Vec<f64>| {
             values.sort_by(f64::total_cmp);
             values.get(values.len() / 2).copied().unwrap_or(0.0)

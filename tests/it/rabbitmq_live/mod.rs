@@ -1,9 +1,11 @@
 //! A RabbitMQ source against real nodes: known numbers in, the same numbers out.
 
 mod celery;
+mod celery_waits;
 mod faults;
 mod flow;
 mod numbers;
+mod uncounted;
 
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};
 use lapin::options::{

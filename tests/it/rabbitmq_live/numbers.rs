@@ -23,7 +23,9 @@ fn known_numbers_go_in_and_the_same_come_out() {
     let (done, held) = (client.take("jobs"), client.take("jobs"));
     client.ack(done);
     let taken = poller.await_queue("jobs", |seen| {
-        seen.jobs.in_progress == Some(1) && seen.counters.finished == Some(1)
+        seen.jobs.in_progress == Some(1)
+            && seen.counters.finished == Some(1)
+            && seen.consumers.is_some()
     });
     assert_eq!(taken.system, System::RabbitMq);
     assert_eq!((taken.jobs.ready, taken.consumers), (Some(3), Some(0)));

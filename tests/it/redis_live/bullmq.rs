@@ -12,17 +12,17 @@ use std::collections::BTreeMap;
 
 #[test]
 fn bull_4_counts_are_what_bull_counts() {
-    counts_are_what_bull_counts(Bull::Bull4);
+    counts_are_what_bull_counts(Bull::Four);
 }
 
 #[test]
 fn bullmq_5_counts_are_what_bullmq_counts() {
-    counts_are_what_bull_counts(Bull::BullMq5);
+    counts_are_what_bull_counts(Bull::Five);
 }
 
 #[test]
 fn bullmq_6_counts_are_what_bullmq_counts() {
-    counts_are_what_bull_counts(Bull::BullMq6);
+    counts_are_what_bull_counts(Bull::Six);
 }
 
 /// Jobs in every state, then paused, then worked off.
@@ -45,7 +45,7 @@ fn counts_are_what_bull_counts(bull: Bull) {
     send(1, "noop", json!({}), json!({"priority": 5}));
     send(1, "noop", json!({}), json!({"lifo": true}));
     send(2, "noop", json!({}), json!({"delay": 3_600_000}));
-    if bull != Bull::Bull4 {
+    if bull != Bull::Four {
         bull.client(&url, "mail", &["flow", "2"]);
     }
     let tailback = Tailback::start_config(&quick(&url));
@@ -120,12 +120,12 @@ fn assert_same(tailback: &Tailback, counts: &Value) {
 
 #[test]
 fn bullmq_5_waits_are_those_of_its_workers() {
-    waits_are_those_of_the_workers(Bull::BullMq5);
+    waits_are_those_of_the_workers(Bull::Five);
 }
 
 #[test]
 fn bullmq_6_waits_are_those_of_its_workers() {
-    waits_are_those_of_the_workers(Bull::BullMq6);
+    waits_are_those_of_the_workers(Bull::Six);
 }
 
 fn waits_are_those_of_the_workers(bull: Bull) {
@@ -180,7 +180,6 @@ fn assert_waits(metrics: &Metrics, worker: &Worker, slack: f64) {
         sum(|start| start.by - start.ready) + 0.002 * count,
     );
     let ours = get("tailback_queue_wait_seconds_sum").unwrap();
-    println!("{count} waits: {ours:.3} s, the workers say {least:.3} to {most:.3} s");
     assert!((least..=most).contains(&ours), "{ours}: {least} to {most}");
     assert_eq!(get("tailback_queue_gaps_total"), Some(0.0));
 }
@@ -189,7 +188,7 @@ fn assert_waits(metrics: &Metrics, worker: &Worker, slack: f64) {
 fn bullmq_jobs_that_waited_before_the_first_poll_are_told_by_their_hashes() {
     let redis = redis();
     let url = redis.url();
-    let bull = Bull::BullMq6;
+    let bull = Bull::Six;
     let send = |count, opts: Value| bull.send(&url, "mail", count, "noop", (&json!({}), &opts));
     send(10, json!({}));
     send(3, json!({"delay": 1500}));
@@ -221,7 +220,7 @@ fn bullmq_jobs_that_waited_before_the_first_poll_are_told_by_their_hashes() {
 fn bullmq_events_that_were_trimmed_unread_are_a_gap() {
     let redis = redis();
     let url = redis.url();
-    let bull = Bull::BullMq6;
+    let bull = Bull::Six;
     bull.client(&url, "mail", &["create", "50"]);
     let tailback = Tailback::start_config(&quick(&url));
     tailback.wait_jobs("bullmq", "mail", "ready", 0);
@@ -253,7 +252,7 @@ fn bullmq_events_that_were_trimmed_unread_are_a_gap() {
 fn bullmq_return_values_do_not_come_in() {
     let redis = redis();
     let url = redis.url();
-    let bull = Bull::BullMq5;
+    let bull = Bull::Five;
     bull.client(&url, "mail", &["create", "10000"]);
     let tailback = Tailback::start_config(&quick(&url));
     tailback.wait_jobs("bullmq", "mail", "ready", 0);
@@ -276,12 +275,12 @@ fn bull_of_all_versions_in_one_redis_and_what_only_looks_like_it() {
     let redis = redis();
     let url = redis.url();
     for (bull, name) in [
-        (Bull::Bull4, "four"),
-        (Bull::BullMq5, "five"),
-        (Bull::BullMq6, "six"),
+        (Bull::Four, "four"),
+        (Bull::Five, "five"),
+        (Bull::Six, "six"),
         // One queue while its programs are being replaced.
-        (Bull::BullMq5, "both"),
-        (Bull::BullMq6, "both"),
+        (Bull::Five, "both"),
+        (Bull::Six, "both"),
     ] {
         bull.send(&url, name, 2, "noop", (&json!({}), &json!({})));
         bull.send(
@@ -311,7 +310,7 @@ fn bull_of_all_versions_in_one_redis_and_what_only_looks_like_it() {
             "{name}"
         );
     }
-    let worker = Bull::BullMq6.worker(&url, "both", 1, redis.dir());
+    let worker = Bull::Six.worker(&url, "both", 1, redis.dir());
     wait_for("done", || worker.ended("completed") == 4);
     tailback.wait_until("counted", PATIENCE, |metrics| {
         queue(metrics, "tailback_queue_finished_total", "both") == Some(4.0)
@@ -322,7 +321,7 @@ fn bull_of_all_versions_in_one_redis_and_what_only_looks_like_it() {
 fn bull_4_shows_flow_and_a_sample_of_waits() {
     let redis = redis();
     let url = redis.url();
-    let bull = Bull::Bull4;
+    let bull = Bull::Four;
     bull.send(&url, "mail", 1, "noop", (&json!({}), &json!({})));
     let tailback = Tailback::start_config(&quick(&url));
     tailback.wait_jobs("bullmq", "mail", "ready", 1);
@@ -353,8 +352,8 @@ fn bull_queues_cost_the_same_however_long_they_are() {
     let [short, long] = [10, 10_000].map(|jobs| {
         let redis = redis();
         let url = redis.url();
-        Bull::BullMq6.send(&url, "six", jobs, "noop", (&json!({}), &json!({})));
-        Bull::Bull4.send(&url, "four", jobs, "noop", (&json!({}), &json!({})));
+        Bull::Six.send(&url, "six", jobs, "noop", (&json!({}), &json!({})));
+        Bull::Four.send(&url, "four", jobs, "noop", (&json!({}), &json!({})));
         commands_per_poll(&redis, jobs)
     });
     println!("{short:?}");

@@ -3,6 +3,7 @@
 use super::{Release, queue, redis, unix_now};
 use crate::support::process::PATIENCE;
 use crate::support::python::Celery;
+use crate::support::redis::{Redis, RedisOptions};
 use crate::support::tailback::{Tailback, quick, wait_for};
 use serde_json::json;
 
@@ -215,7 +216,7 @@ fn celery_messages_that_are_purged_have_not_started() {
     assert!(purged > 500, "{purged} were left of 2000");
     tailback.wait_jobs("celery", "purged", "in_progress", 0);
     let ran = || std::fs::read_to_string(&times).map_or(0, |times| times.lines().count() as u64);
-    crate::support::tailback::wait_for("the last of them", || ran() + purged == 2000);
+    wait_for("the last of them", || ran() + purged == 2000);
     std::thread::sleep(std::time::Duration::from_millis(500));
     let (enqueued, started, removed) = flow();
     assert_eq!(enqueued, 2400);
@@ -227,6 +228,45 @@ fn celery_messages_that_are_purged_have_not_started() {
         "{started} of {}",
         ran()
     );
+}
+
+#[test]
+fn celery_flow_is_followed_where_redis_may_not_search_its_lists() {
+    let rights = "%R~* -@all +@read -@dangerous +ping +hello +select +client|setname +time +multi \
+                  +exec +info -lpos";
+    let redis = Redis::start(RedisOptions {
+        users: vec![format!("tail on >pw {rights}")],
+        ..RedisOptions::default()
+    });
+    let celery = Celery::new(&redis.url());
+    celery.send("old", 5, &[]);
+    let tailback = Tailback::start_config(&quick(&redis.url_as("tail:pw")));
+    tailback.wait_jobs("celery", "old", "ready", 5);
+    let mut depth = 5;
+    for (sent, taken) in [(60, 0), (300, 20), (0, 8)] {
+        celery.send("old", sent, &[]);
+        for _ in 0..taken {
+            redis.cli(&["RPOP", "old"]);
+        }
+        depth = depth + u64::from(sent) - taken;
+        tailback.wait_jobs("celery", "old", "ready", depth);
+        let body = tailback.json("/api/v1/queues/main/celery/old");
+        assert_eq!(body["source"], "flow", "{body}");
+        // The first five were there before.
+        if taken > 0 {
+            assert_eq!(body["flow"]["basis"], "curve", "{body}");
+            let max = body["latency_max_seconds"].as_f64().unwrap();
+            assert!(max < 30.0, "{max}");
+        }
+    }
+    let body = tailback.json("/api/v1/queues/main/celery/old");
+    assert_eq!(body["enqueued_total"], 360);
+    assert_eq!(body["started_total"], 28);
+    assert_eq!(body["flow"]["counts"], "exact");
+    // It was tried once.
+    let denied = redis.cli(&["ACL", "LOG"]);
+    assert!(denied.starts_with("count\n1\n"), "{denied}");
+    assert!(denied.contains("object\nlpos\n"), "{denied}");
 }
 
 #[test]

@@ -21,10 +21,10 @@ mod tests;
 pub use samples::{Point, Samples};
 
 use super::{Kind, QueueRow};
-use crate::model::flow::{FlowSample, FlowStatistics};
+use crate::model::flow::{FlowSample, FlowStatistics, Uncounted};
 use clock::BrokerClock;
 use passes::Passes;
-use queue::{QueueFlow, Restarted};
+use queue::{Depth, More, QueueFlow, Restarted, Word};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -199,8 +199,8 @@ impl Flows {
                     (previous, list),
                     &mut told,
                 );
-                if let Some(next) = next {
-                    row.flow = self.flow_of(&next, told, list);
+                if let Some(mut next) = next {
+                    row.flow = self.flow_of(&mut next, told, row.time_to_live, (list, previous));
                     self.queues.insert(row.name.clone(), next);
                 }
             }
@@ -217,7 +217,11 @@ impl Flows {
         told: &mut Vec<FlowSample>,
     ) -> Option<Memory> {
         let clock = self.clock;
-        let holds = row.unacknowledged != Some(0);
+        let depth = Depth {
+            ready,
+            holds: row.unacknowledged != Some(0),
+            drops: row.drops,
+        };
         match memory {
             None if ready == 0 && history.is_none() => Some(Memory::Idle {
                 totals,
@@ -238,9 +242,9 @@ impl Flows {
                 };
                 if outcome == Err(Restarted) {
                     told.clear();
-                    return self.begin((totals, None), (ready, holds), history, list, told);
+                    return self.begin((totals, None), depth, history, list, told);
                 }
-                if flow.compare(clock?.latest(list.to), ready, holds) {
+                if flow.compare(clock?.latest(list.to), depth) {
                     told.clear();
                     flow.repeat(told);
                 }
@@ -272,7 +276,7 @@ impl Flows {
                         at: empty.0.floor() as i64,
                         totals: before,
                     };
-                    let mut flow = Box::new(QueueFlow::new(start, 0));
+                    let mut flow = Box::new(QueueFlow::emptied(start, empty.0));
                     flow.stay(empty.0, empty.1, told);
                     let span = (empty.0, clock.latest(list.to));
                     if totals == before {
@@ -280,16 +284,16 @@ impl Flows {
                         flow.stay(span.0, span.1, told);
                     } else if flow.jump(totals, span, told).is_err() {
                         told.clear();
-                        return self.begin((totals, None), (ready, holds), history, list, told);
+                        return self.begin((totals, None), depth, history, list, told);
                     }
                     Some(Memory::Followed(flow))
                 }
                 surely => {
                     let empty = surely.map(|_| before);
-                    self.begin((totals, empty), (ready, holds), history, list, told)
+                    self.begin((totals, empty), depth, history, list, told)
                 }
             },
-            None => self.begin((totals, None), (ready, holds), history, list, told),
+            None => self.begin((totals, None), depth, history, list, told),
         }
     }
 
@@ -297,16 +301,17 @@ impl Flows {
     fn begin(
         &self,
         (totals, empty): (Totals, Option<Totals>),
-        (ready, holds): (u64, bool),
+        depth: Depth,
         history: Option<&Samples>,
         list: Asked,
         told: &mut Vec<FlowSample>,
     ) -> Option<Memory> {
+        let ready = depth.ready;
         let known = history
             .and_then(|history| QueueFlow::from_history(history, empty, ready, &self.passes, told));
         if let Some(mut flow) = known {
             if let Some(clock) = self.clock {
-                flow.compare(clock.latest(list.to), ready, holds);
+                flow.compare(clock.latest(list.to), depth);
             }
             return Some(Memory::Followed(Box::new(flow)));
         }
@@ -315,26 +320,41 @@ impl Flows {
             at: span.1.floor() as i64,
             totals,
         };
-        let waiting = i64::try_from(ready).unwrap_or(i64::MAX);
-        let mut flow = Box::new(QueueFlow::new(point, waiting));
+        let mut flow = Box::new(QueueFlow::unknown(point, ready));
         flow.stay(span.0, span.1, told);
         Some(Memory::Followed(flow))
     }
 
-    fn flow_of(&self, memory: &Memory, mut told: Vec<FlowSample>, list: Asked) -> Option<RowFlow> {
+    fn flow_of(
+        &self,
+        memory: &mut Memory,
+        mut told: Vec<FlowSample>,
+        time_to_live: Option<Duration>,
+        (list, previous): (Asked, Option<Asked>),
+    ) -> Option<RowFlow> {
         let latest = told.pop()?;
         let now = self
             .clock
             .map_or(latest.span.to, |clock| clock.latest(list.to));
-        let age = Duration::try_from_secs_f64(now - latest.span.to).unwrap_or_default();
+        let until_now = |at: f64| Duration::try_from_secs_f64(now - at);
+        let word = match memory {
+            Memory::Idle { .. } => Word::default(),
+            Memory::Followed(flow) => flow.take_word(),
+        };
         Some(RowFlow {
             statistics: FlowStatistics {
                 earlier: told,
-                age,
-                may_hold_fewer: match memory {
-                    Memory::Idle { .. } => false,
-                    Memory::Followed(flow) => flow.may_hold_fewer(),
-                },
+                age: until_now(latest.span.to).unwrap_or_default(),
+                gone: word.gone,
+                likely_gone: word.likely_gone,
+                time_to_live,
+                uncounted: word.more.map(|more| match more {
+                    More::Back => Uncounted::PutBack,
+                    More::Since(at) => Uncounted::NoOlderThan(until_now(at).ok()),
+                }),
+                added_since: word.added_since,
+                // What a first poll tells has happened before it.
+                is_past: previous.is_none(),
             },
             latest,
         })

@@ -5,6 +5,10 @@
 //! dead-lettered ones make it larger. `messages_ready` is up to 10 s old, so it is only compared
 //! with all that the counters allow for those 10 s, and only believed the second time.
 
+mod depth;
+
+pub(super) use depth::Depth;
+
 use super::Totals;
 use super::passes::{Counter, Passes, RUN_SECS};
 use super::samples::{Point, Samples};
@@ -30,20 +34,45 @@ pub(super) struct QueueFlow {
     /// Arrivals as told: what was delivered had arrived, counted or not.
     told: u64,
     started: u64,
-    epoch: u32,
     is_first: bool,
     /// The label of the last change.
     changed: i64,
     trail: VecDeque<Step>,
-    /// Depths that cannot be judged yet: when they were read at the latest, and whether messages
-    /// may have been requeued before.
+    /// Depths that cannot be judged yet, and when they were read at the latest.
     depths: VecDeque<(f64, u64)>,
     doubt: i64,
+    /// Messages may have been put back.
     has_held: bool,
-    may_hold_fewer: bool,
+    /// What the latest depth says beside the counters.
+    word: Word,
+    /// When messages were last found to have gone uncounted.
+    lost_at: f64,
+    /// The latest depth that the counters explain was of this time or later.
+    explained: f64,
     told_at: Span,
     /// The depth has not confirmed yet what the counters say.
     is_new: bool,
+}
+
+/// What a depth says that the counters do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Word {
+    /// So many of those at the head may have gone.
+    pub(super) gone: u64,
+    /// So many of them have, most likely.
+    pub(super) likely_gone: u64,
+    pub(super) more: Option<More>,
+    /// Arrivals that nobody counted have just been added to the others. They came after this.
+    pub(super) added_since: Option<f64>,
+}
+
+/// More wait than the counters know of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum More {
+    /// Put back, from whenever.
+    Back,
+    /// They have come since then without being counted.
+    Since(f64),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,14 +101,15 @@ impl QueueFlow {
             arrived,
             told: arrived,
             started: 0,
-            epoch: 0,
             is_first: true,
             changed: point.at,
             trail: VecDeque::new(),
             depths: VecDeque::new(),
             doubt: 0,
             has_held: false,
-            may_hold_fewer: false,
+            word: Word::default(),
+            lost_at: f64::NEG_INFINITY,
+            explained: f64::NEG_INFINITY,
             told_at: Span {
                 from: point.at as f64,
                 to: point.at as f64,
@@ -116,6 +146,23 @@ impl QueueFlow {
         Some(flow)
     }
 
+    /// A queue that was empty at this time.
+    pub(super) fn emptied(point: Point, at: f64) -> Self {
+        Self {
+            explained: at,
+            ..Self::new(point, 0)
+        }
+    }
+
+    /// A queue of which nothing is known but that `waiting` messages are in it. They may have been
+    /// handed out before: after a restart the broker takes that for granted.
+    pub(super) fn unknown(point: Point, waiting: u64) -> Self {
+        Self {
+            put_back: waiting,
+            ..Self::new(point, signed(waiting))
+        }
+    }
+
     pub(super) const fn totals(&self) -> Totals {
         self.last.totals
     }
@@ -130,8 +177,9 @@ impl QueueFlow {
         self.waiting <= 0 && self.doubt == 0 && self.last.at - self.changed > secs
     }
 
-    pub(super) const fn may_hold_fewer(&self) -> bool {
-        self.may_hold_fewer
+    /// What the depth says that the counters do not.
+    pub(super) fn take_word(&mut self) -> Word {
+        std::mem::take(&mut self.word)
     }
 
     /// Takes what is new in a history.
@@ -244,7 +292,7 @@ impl QueueFlow {
                 arrivals: Arrivals {
                     total: self.told,
                     is_pushed: false,
-                    epoch: self.epoch,
+                    epoch: 0,
                     is_first: std::mem::take(&mut self.is_first),
                     turned_over: false,
                     out_of_order: false,
@@ -253,114 +301,14 @@ impl QueueFlow {
                 started: Some(self.started),
                 head: LineHead {
                     // Seen once; if they are there, the oldest is of unknown age.
-                    put_back: u64::try_from(self.doubt).unwrap_or(0),
+                    put_back: match self.has_held || self.is_new {
+                        true => u64::try_from(self.doubt).unwrap_or(0),
+                        false => 0,
+                    },
                     ..LineHead::PLAIN
                 },
             }],
         });
-    }
-
-    /// Takes the depth that was read at `now` at the latest. `holds`: messages are held by
-    /// consumers, who may put them back. True if the counters were corrected.
-    pub(super) fn compare(&mut self, now: f64, ready: u64, holds: bool) -> bool {
-        self.may_hold_fewer = self
-            .range(now - READY_AGE_SECS, f64::MAX)
-            .is_some_and(|(low, _)| signed(ready) < low);
-        self.has_held |= holds;
-        const MOST: usize = 16;
-        if self.depths.len() < MOST {
-            self.depths.push_back((now, ready));
-        }
-        let mut corrected = false;
-        while let Some((read, ready)) = self.depths.front().copied()
-            && self.last.at as f64 >= read + NOTED_SECS
-        {
-            self.depths.pop_front();
-            corrected |= self.judge(read, ready);
-        }
-        corrected
-    }
-
-    fn judge(&mut self, read: f64, ready: u64) -> bool {
-        let Some((low, high)) = self.range(read - READY_AGE_SECS, read + NOTED_SECS) else {
-            return false;
-        };
-        let mut corrected = false;
-        let unheard = high.min(0);
-        if unheard < 0 {
-            // More have left than ever came: arrivals that nobody counted.
-            self.shift(unheard.saturating_neg());
-            self.arrived = self.arrived.saturating_add(unheard.unsigned_abs());
-        }
-        let (low, high) = (low - unheard, high - unheard);
-        let ready = signed(ready);
-        let off = ready - ready.clamp(low.min(high), high);
-        if off != 0 && off.signum() == self.doubt.signum() {
-            corrected = true;
-            // The less of two readings: while messages come and go, both are too much.
-            let off = if off.abs() < self.doubt.abs() {
-                off
-            } else {
-                self.doubt
-            };
-            self.correct(off);
-            self.doubt = 0;
-            self.depths.clear();
-        } else {
-            self.doubt = off;
-            self.is_new &= off != 0;
-        }
-        corrected
-    }
-
-    fn correct(&mut self, off: i64) {
-        self.shift(off);
-        if off > 0 {
-            if std::mem::take(&mut self.is_new) {
-                // They were there before us.
-                self.is_first = true;
-                self.arrived = u64::try_from(self.waiting).unwrap_or(0);
-                (self.told, self.started) = (self.arrived, 0);
-            } else if self.has_held {
-                self.put_back = self.put_back.saturating_add(off.unsigned_abs());
-            } else {
-                // Nobody could have put them back: dead-lettered to here. When, nobody knows.
-                self.arrived = self.arrived.saturating_add(off.unsigned_abs());
-                self.epoch = self.epoch.wrapping_add(1);
-            }
-        } else {
-            self.put_back = self.put_back.saturating_sub(off.unsigned_abs());
-        }
-    }
-
-    fn shift(&mut self, by: i64) {
-        self.waiting = self.waiting.saturating_add(by);
-        for step in &mut self.trail {
-            step.waiting = step.waiting.saturating_add(by);
-        }
-    }
-
-    /// The fewest and the most that can have been waiting between two times, as the counters have
-    /// it; `None` if they were not followed that early.
-    fn range(&self, from: f64, to: f64) -> Option<(i64, i64)> {
-        let start = self.trail.partition_point(|step| step.at <= from);
-        let before = start.checked_sub(1)?;
-        let mut steps = self.trail.iter().skip(before).peekable();
-        let mut waiting = steps.next()?.waiting;
-        let (mut low, mut high) = (waiting, waiting);
-        while let Some(step) = steps.next() {
-            // The two counters are not noted at the same time.
-            let next = steps.peek().filter(|next| next.at - step.at < NOTED_SECS);
-            let went = step.went + next.map_or(0, |next| next.went);
-            let came = step.came + next.map_or(0, |next| next.came);
-            low = low.min(waiting - went).min(step.waiting);
-            high = high.max(waiting + came).max(step.waiting);
-            waiting = step.waiting;
-            if step.at >= to {
-                break;
-            }
-        }
-        Some((low, high))
     }
 }
 

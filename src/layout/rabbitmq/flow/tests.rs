@@ -1,6 +1,8 @@
 //! The flow of queues of a made-up broker whose truth is known: two collectors with timers of their
 //! own, and a depth that is older than both.
 
+mod uncounted;
+
 use super::*;
 use crate::layout::rabbitmq::Kind;
 use crate::layout::rabbitmq::row::Stats;
@@ -18,6 +20,9 @@ struct Truth {
     published: Vec<f64>,
     /// First-in, first-out: the i-th delivery is of the i-th message.
     delivered: Vec<f64>,
+    /// Gone from the head by the queue's own rules, which no counter tells.
+    dropped: Vec<f64>,
+    time_to_live: Option<Duration>,
 }
 
 impl Truth {
@@ -45,13 +50,17 @@ impl Truth {
 
     fn ready(&self, at: f64) -> u64 {
         let totals = self.totals(at, at);
-        totals.publish - totals.deliver_get
+        totals.publish - totals.deliver_get - self.dropped(at)
+    }
+
+    fn dropped(&self, at: f64) -> u64 {
+        self.dropped.partition_point(|gone| *gone <= at) as u64
     }
 
     fn head_age(&self, at: f64) -> f64 {
-        let head = self.delivered.partition_point(|done| *done <= at);
+        let head = self.delivered.partition_point(|done| *done <= at) as u64 + self.dropped(at);
         self.published
-            .get(head)
+            .get(head as usize)
             .map_or(0.0, |sent| (at - sent).max(0.0))
     }
 }
@@ -93,6 +102,8 @@ impl Broker {
         row.ready = Some(truth.ready(self.queue.last(self.depth.last(now))));
         row.unacknowledged = Some(0);
         row.consumers = Some(1);
+        row.drops = !truth.dropped.is_empty();
+        row.time_to_live = truth.time_to_live;
         row.stats = Some(Stats {
             publish: totals.publish,
             deliver_get: totals.deliver_get,
@@ -376,101 +387,4 @@ proptest! {
             }
         }
     }
-}
-
-/// Twenty messages, of which something happens that the counters do not tell.
-fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Latency)> {
-    let truth = Truth {
-        published: (0..20).map(|i| EPOCH + 40.0 + f64::from(i) * 0.1).collect(),
-        delivered: Vec::new(),
-    };
-    let mut flows = Flows::default();
-    flows.set_single_node(true);
-    let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
-    let settings = Settings {
-        buckets: &buckets,
-        counts: Counts::Exact,
-        objective: None,
-    };
-    let mut seen = Vec::new();
-    for poll in 0..40 {
-        let now = EPOCH + f64::from(poll) * 5.0 + 3.0;
-        let list = Asked {
-            from: now - EPOCH,
-            to: now - EPOCH,
-        };
-        let mut row = STEADY.row(&truth, now);
-        row.ready = Some(ready(now - EPOCH));
-        row.unacknowledged = Some(consumers_hold);
-        let mut rows = BTreeMap::from([("q".to_owned(), row)]);
-        let mut all = HashMap::new();
-        for want in flows.wants(&rows, list.to) {
-            let history = STEADY.history(&truth, now, want.age, want.step);
-            all.insert("q".to_owned(), history);
-            flows.learn(&all, list);
-        }
-        flows.follow(&mut rows, &all, list);
-        if let Some(flow) = &rows["q"].flow {
-            let window = flow.latest.span.on_brokers_clock();
-            let ready = rows["q"].ready;
-            seen.push((
-                now - EPOCH,
-                flow.statistics
-                    .fold(&mut memory, &flow.latest, window, ready, &settings),
-            ));
-        }
-    }
-    seen
-}
-
-#[test]
-fn a_purge_is_doubted_at_once_and_believed_soon() {
-    let seen = uncounted(|now| if (48.0..100.0).contains(&now) { 20 } else { 0 }, 0);
-    let before = seen.iter().find(|(at, _)| *at > 90.0).unwrap().1;
-    assert!(matches!(before, Latency::Known { age, .. } if age.min > Duration::from_secs(40)));
-    for (at, latency) in &seen {
-        match latency {
-            Latency::Known { age, .. } if *at > 100.0 => {
-                assert!(*at < 125.0 && age.min == Duration::ZERO, "{at} {age:?}");
-            }
-            latency => assert!(*at < 125.0 || *latency == Latency::Empty, "{at}"),
-        }
-    }
-}
-
-#[test]
-fn messages_put_back_take_the_upper_bound_away() {
-    let seen = uncounted(
-        |now| match now {
-            ..48.0 => 0,
-            ..100.0 => 20,
-            _ => 25,
-        },
-        5,
-    );
-    let last = seen.last().unwrap().1;
-    assert!(
-        matches!(last, Latency::Known { age, .. } if age.max.is_none()),
-        "{last:?}"
-    );
-}
-
-#[test]
-fn messages_that_nobody_counted_are_no_older_than_the_head() {
-    // Dead-lettered to here, where nobody takes any.
-    let seen = uncounted(
-        |now| match now {
-            ..48.0 => 0,
-            ..100.0 => 20,
-            _ => 25,
-        },
-        0,
-    );
-    let (at, last) = *seen.last().unwrap();
-    let truth = Duration::from_secs_f64(at - 40.0);
-    assert!(
-        matches!(last, Latency::Known { age, .. }
-            if age.min <= truth && age.max.is_some_and(|max| max >= truth)),
-        "{last:?}"
-    );
 }

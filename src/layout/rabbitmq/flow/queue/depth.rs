@@ -1,0 +1,153 @@
+//! What `messages_ready` says beside the counters: what left or came without being counted.
+//!
+//! A depth is compared twice. At once it widens the bounds: it may be right. Seconds later, when the
+//! counters of its time are known for sure, it is judged, and the second of two that agree corrects
+//! the counts.
+
+use super::{More, NOTED_SECS, QueueFlow, READY_AGE_SECS, Word, signed};
+
+/// After messages have gone uncounted, others may for so long.
+const WARY_SECS: f64 = 600.0;
+/// A queue that has dropped messages so lately is dropping them now.
+const DROPPING_SECS: f64 = 60.0;
+/// Depths that wait to be judged.
+const MOST: usize = 16;
+
+/// What is known of a queue beside its counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::layout::rabbitmq::flow) struct Depth {
+    pub(in crate::layout::rabbitmq::flow) ready: u64,
+    /// Consumers hold messages, which they may put back.
+    pub(in crate::layout::rabbitmq::flow) holds: bool,
+    /// Messages expire or are dropped by the queue's own rules.
+    pub(in crate::layout::rabbitmq::flow) drops: bool,
+}
+
+impl QueueFlow {
+    /// Takes the depth that was read at `now` at the latest. True if the counters were corrected.
+    pub(in crate::layout::rabbitmq::flow) fn compare(&mut self, now: f64, depth: Depth) -> bool {
+        let Depth {
+            ready,
+            holds,
+            drops,
+        } = depth;
+        self.has_held |= holds;
+        if self.depths.len() < MOST {
+            self.depths.push_back((now, ready));
+        }
+        let mut corrected = false;
+        let mut word = Word::default();
+        while let Some((read, ready)) = self.depths.front().copied()
+            && self.last.at as f64 >= read + NOTED_SECS
+        {
+            self.depths.pop_front();
+            if let Some(off) = self.judge(read, ready) {
+                corrected = true;
+                if off > 0 && !self.has_held {
+                    word.added_since = Some(self.explained);
+                }
+            }
+        }
+        let seen = now - READY_AGE_SECS;
+        if let Some((low, high)) = self.range(seen, f64::MAX) {
+            let ready = signed(ready);
+            let since_loss = self.last.at as f64 - self.lost_at;
+            let beyond = |waiting: i64| u64::try_from(waiting - ready).unwrap_or(0);
+            if ready < low || drops || since_loss < WARY_SECS {
+                word.gone = beyond(high);
+            }
+            if ready < low || since_loss < DROPPING_SECS {
+                // As many have gone since as have come.
+                word.likely_gone = beyond(self.waiting);
+            }
+            if ready <= high {
+                self.explained = seen;
+            } else if self.has_held {
+                word.more = Some(More::Back);
+            } else {
+                word.more = Some(More::Since(self.explained));
+            }
+        }
+        self.word = word;
+        corrected
+    }
+
+    /// By how much the counters were corrected, if they were.
+    fn judge(&mut self, read: f64, ready: u64) -> Option<i64> {
+        let (low, high) = self.range(read - READY_AGE_SECS, read + NOTED_SECS)?;
+        let unheard = high.min(0);
+        if unheard < 0 {
+            // More have left than ever came: arrivals that nobody counted.
+            self.shift(unheard.saturating_neg());
+            self.arrived = self.arrived.saturating_add(unheard.unsigned_abs());
+        }
+        let (low, high) = (low - unheard, high - unheard);
+        let ready = signed(ready);
+        let off = ready - ready.clamp(low.min(high), high);
+        if off == 0 || off.signum() != self.doubt.signum() {
+            self.doubt = off;
+            self.is_new &= off != 0;
+            return None;
+        }
+        // The less of two readings: while messages come and go, both are too much.
+        let off = if off.abs() < self.doubt.abs() {
+            off
+        } else {
+            self.doubt
+        };
+        self.correct(off);
+        self.doubt = 0;
+        self.depths.clear();
+        Some(off)
+    }
+
+    fn correct(&mut self, off: i64) {
+        self.shift(off);
+        if off > 0 {
+            if std::mem::take(&mut self.is_new) {
+                // They were there before us.
+                self.is_first = true;
+                self.arrived = u64::try_from(self.waiting).unwrap_or(0);
+                (self.told, self.started) = (self.arrived, 0);
+            } else if self.has_held {
+                self.put_back = self.put_back.saturating_add(off.unsigned_abs());
+            } else {
+                // Nobody could have put them back: dead-lettered to here.
+                self.arrived = self.arrived.saturating_add(off.unsigned_abs());
+            }
+        } else {
+            self.put_back = self.put_back.saturating_sub(off.unsigned_abs());
+            self.lost_at = self.last.at as f64;
+        }
+    }
+
+    fn shift(&mut self, by: i64) {
+        self.waiting = self.waiting.saturating_add(by);
+        for step in &mut self.trail {
+            step.waiting = step.waiting.saturating_add(by);
+        }
+    }
+
+    /// The fewest and the most that can have been waiting between two times, as the counters have
+    /// it; `None` if they were not followed that early.
+    pub(super) fn range(&self, from: f64, to: f64) -> Option<(i64, i64)> {
+        let start = self.trail.partition_point(|step| step.at <= from);
+        let before = start.checked_sub(1)?;
+        let mut steps = self.trail.iter().skip(before).peekable();
+        let mut waiting = steps.next()?.waiting;
+        let (mut low, mut high) = (waiting, waiting);
+        while let Some(step) = steps.next() {
+            // The two counters are not noted at the same time.
+            let next = steps.peek().filter(|next| next.at - step.at < NOTED_SECS);
+            let went = step.went + next.map_or(0, |next| next.went);
+            let came = step.came + next.map_or(0, |next| next.came);
+            low = low.min(waiting - went).min(step.waiting);
+            high = high.max(waiting + came).max(step.waiting);
+            waiting = step.waiting;
+            if step.at >= to {
+                break;
+            }
+        }
+        Some((low, high))
+    }
+}

@@ -1,0 +1,203 @@
+//! What no counter tells: purges, expiry, drops, messages put back or dead-lettered to here.
+
+use super::*;
+
+/// Twenty messages, of which something happens that the counters do not tell.
+fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Latency)> {
+    let truth = Truth {
+        published: (0..20).map(|i| EPOCH + 40.0 + f64::from(i) * 0.1).collect(),
+        ..Truth::default()
+    };
+    let mut flows = Flows::default();
+    flows.set_single_node(true);
+    let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    let settings = Settings {
+        buckets: &buckets,
+        counts: Counts::Exact,
+        objective: None,
+    };
+    let mut seen = Vec::new();
+    for poll in 0..40 {
+        let now = EPOCH + f64::from(poll) * 5.0 + 3.0;
+        let list = Asked {
+            from: now - EPOCH,
+            to: now - EPOCH,
+        };
+        let mut row = STEADY.row(&truth, now);
+        row.ready = Some(ready(now - EPOCH));
+        row.unacknowledged = Some(consumers_hold);
+        let mut rows = BTreeMap::from([("q".to_owned(), row)]);
+        let mut all = HashMap::new();
+        for want in flows.wants(&rows, list.to) {
+            let history = STEADY.history(&truth, now, want.age, want.step);
+            all.insert("q".to_owned(), history);
+            flows.learn(&all, list);
+        }
+        flows.follow(&mut rows, &all, list);
+        if let Some(flow) = &rows["q"].flow {
+            let window = flow.latest.span.on_brokers_clock();
+            let ready = rows["q"].ready;
+            seen.push((
+                now - EPOCH,
+                flow.statistics
+                    .fold(&mut memory, &flow.latest, window, ready, &settings),
+            ));
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_purge_is_doubted_at_once_and_believed_soon() {
+    let seen = uncounted(|now| if (48.0..100.0).contains(&now) { 20 } else { 0 }, 0);
+    let before = seen.iter().find(|(at, _)| *at > 90.0).unwrap().1;
+    assert!(matches!(before, Latency::Known { age, .. } if age.min > Duration::from_secs(40)));
+    for (at, latency) in &seen {
+        match latency {
+            Latency::Known { age, .. } if *at > 100.0 => {
+                assert!(*at < 125.0 && age.min == Duration::ZERO, "{at} {age:?}");
+            }
+            latency => assert!(*at < 125.0 || *latency == Latency::Empty, "{at}"),
+        }
+    }
+}
+
+#[test]
+fn messages_put_back_take_the_upper_bound_away() {
+    let seen = uncounted(
+        |now| match now {
+            ..48.0 => 0,
+            ..100.0 => 20,
+            _ => 25,
+        },
+        5,
+    );
+    let last = seen.last().unwrap().1;
+    assert!(
+        matches!(last, Latency::Known { age, .. } if age.max.is_none()),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn messages_that_nobody_counted_are_no_older_than_the_head() {
+    // Dead-lettered to here, where nobody takes any.
+    let seen = uncounted(
+        |now| match now {
+            ..48.0 => 0,
+            ..100.0 => 20,
+            _ => 25,
+        },
+        0,
+    );
+    let (at, last) = *seen.last().unwrap();
+    let truth = Duration::from_secs_f64(at - 40.0);
+    assert!(
+        matches!(last, Latency::Known { age, .. }
+            if age.min <= truth && age.max.is_some_and(|max| max >= truth)),
+        "{last:?}"
+    );
+}
+
+/// Messages that leave from the head when they get too old or too many.
+fn dropping() -> impl Strategy<Value = Truth> {
+    let rules = (
+        prop::option::of(1.0..60.0f64),
+        1usize..80,
+        0.02..2.0f64,
+        0.02..4.0f64,
+    );
+    (rules, any::<u64>()).prop_map(|((ttl, most, gap, busy), seed)| {
+        let mut random = seed | 1;
+        let mut draw = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            -((random >> 11) as f64 / (1u64 << 53) as f64).max(1e-9).ln()
+        };
+        let (mut truth, mut now, mut free) = (Truth::default(), EPOCH + 20.0, EPOCH + 20.0);
+        truth.time_to_live = ttl.map(Duration::from_secs_f64);
+        let mut head = 0;
+        while now < EPOCH + 300.0 {
+            now += draw() * gap;
+            // What happens to those before it until then.
+            while let Some(sent) = truth.published.get(head).copied() {
+                let (taken, expires) = (free.max(sent + 0.001), ttl.map(|ttl| sent + ttl));
+                if taken.min(expires.unwrap_or(f64::MAX)) > now {
+                    break;
+                }
+                if expires.is_some_and(|expires| expires < taken) {
+                    truth.dropped.push(sent + ttl.unwrap());
+                } else {
+                    truth.delivered.push(taken);
+                    free = taken + draw() * busy;
+                }
+                head += 1;
+            }
+            truth.published.push(now);
+            if truth.published.len() - head > most {
+                truth.dropped.push(now);
+                head += 1;
+            }
+        }
+        truth
+    })
+}
+
+/// Asserts that the truth of the last seconds is within the bounds; the mean width of these and the
+/// mean error.
+fn check_dropping(truth: &Truth, seen: &[Seen]) -> (f64, f64) {
+    let (mut widths, mut errors, mut polls) = (0.0, 0.0, 0.0);
+    for one in seen {
+        let Latency::Known { age, .. } = one.latency else {
+            continue;
+        };
+        let (min, max) = (age.min.as_secs_f64(), age.max.map(|max| max.as_secs_f64()));
+        // A depth is up to 11 s old, and so is what is known of drops.
+        let mut ages = (0..=120).map(|back| truth.head_age(one.now - f64::from(back) * 0.1));
+        let is_inside = ages.any(|age| min - 0.2 <= age && max.is_none_or(|max| age <= max + 0.2));
+        let now = truth.head_age(one.now);
+        assert!(
+            is_inside,
+            "{now} is not in {min}..{max:?} at {}",
+            one.now - EPOCH
+        );
+        assert!(max.is_none_or(|max| now <= max + 1e-6), "{now} > {max:?}");
+        (polls, widths) = (polls + 1.0, widths + max.map_or(0.0, |max| max - min));
+        errors += (age.estimate.as_secs_f64() - truth.head_age(one.span.to)).abs();
+    }
+    (widths / f64::max(polls, 1.0), errors / f64::max(polls, 1.0))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn what_expires_or_is_dropped_leaves_no_wrong_age_behind(broker in broker(), truth in dropping()) {
+        let seen = watch(broker, &truth, EPOCH + 3.0, 60, true);
+        check_dropping(&truth, &seen);
+    }
+}
+
+#[test]
+fn a_full_queue_that_drops_its_oldest_is_as_old_as_it_is_long() {
+    // 50 messages at ten a second, of which one a second is taken.
+    let mut truth = Truth::default();
+    for i in 0..2800 {
+        let at = EPOCH + 20.0 + f64::from(i) * 0.1;
+        truth.published.push(at);
+        match i {
+            ..50 => {}
+            _ if i % 10 == 0 => truth.delivered.push(at),
+            _ => truth.dropped.push(at),
+        }
+    }
+    let seen = watch(STEADY, &truth, EPOCH + 3.0, 55, true);
+    let (width, error) = check_dropping(&truth, &seen);
+    println!("bounds {width:.1} s apart, error {error:.1} s");
+    let Latency::Known { age, .. } = seen.last().unwrap().latency else {
+        panic!("known")
+    };
+    // It is 5 s old.
+    assert!(age.estimate < Duration::from_secs(20), "{age:?}");
+}

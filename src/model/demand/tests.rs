@@ -1,0 +1,346 @@
+use super::*;
+use crate::clock::{self, Now};
+use crate::model::history::History;
+use crate::model::{Counters, Jobs, Latency, LatencySource, MeasuredView, System};
+use proptest::prelude::*;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const OBJECTIVE: Objective = Objective {
+    wait: Duration::from_secs(30),
+    ratio: 0.99,
+    utilization: 0.95,
+    slots_per_worker: 1,
+    service_time: None,
+};
+
+fn queue(at: Now) -> QueueSnapshot {
+    QueueSnapshot {
+        system: System::Rq,
+        queue: "q".into(),
+        observed: at,
+        interval: SECOND,
+        jobs: Jobs {
+            ready: Some(0),
+            ..Jobs::default()
+        },
+        jobs_unknown: None,
+        priorities: Vec::new(),
+        latency: Latency::Empty,
+        source: LatencySource::None,
+        oldest_in_progress: None,
+        next_due: None,
+        consumers: None,
+        busy_workers: None,
+        paused: None,
+        counters: Counters::default(),
+        objective: Some(OBJECTIVE),
+        late_starts: None,
+        flow: None,
+        measured: None,
+        demand: Demand::NONE,
+        ready_at_least: None,
+        prefetched: None,
+        history: History::default(),
+    }
+}
+
+/// A queue that is polled, by default every second.
+struct Watched {
+    memory: DemandMemory,
+    now: QueueSnapshot,
+}
+
+impl Watched {
+    fn new(first: impl FnOnce(&mut QueueSnapshot)) -> Self {
+        let mut watched = Self {
+            memory: DemandMemory::default(),
+            now: queue(clock::now()),
+        };
+        first(&mut watched.now);
+        watched.fold();
+        watched
+    }
+
+    fn poll(&mut self, after: Duration, change: impl FnOnce(&mut QueueSnapshot)) {
+        self.now.observed.mono += after;
+        change(&mut self.now);
+        self.fold();
+    }
+
+    fn polls(&mut self, times: u32, mut change: impl FnMut(&mut QueueSnapshot)) {
+        (0..times).for_each(|_| self.poll(SECOND, &mut change));
+    }
+
+    fn fold(&mut self) {
+        self.now.demand = self.memory.fold(&self.now);
+    }
+
+    fn required(&self) -> Result<f64, DemandUnknown> {
+        self.now.required_slots(None)
+    }
+
+    fn service(&self) -> Option<(f64, ServiceSource)> {
+        let time = self.now.demand.service_time?;
+        Some((time.secs, time.source))
+    }
+}
+
+fn configured(secs: u64) -> Option<Objective> {
+    Some(Objective {
+        service_time: Some(Duration::from_secs(secs)),
+        ..OBJECTIVE
+    })
+}
+
+fn near(found: f64, wanted: f64, share: f64) -> bool {
+    (found - wanted).abs() <= wanted * share
+}
+
+#[test]
+fn both_terms_add_up_and_a_deadline_may_be_given() {
+    let mut watched = Watched::new(|queue| {
+        queue.objective = configured(3);
+        queue.counters.enqueued = Some(1000);
+    });
+    watched.polls(100, |queue| {
+        *queue.counters.enqueued.as_mut().unwrap() += 2;
+        queue.jobs.ready = Some(60);
+    });
+    let steady = 2.0 * 3.0 / 0.95;
+    assert!(near(watched.required().unwrap(), steady + 6.0, 1e-9));
+    let sooner = watched.now.required_slots(Some(10 * SECOND));
+    assert!(near(sooner.unwrap(), steady + 18.0, 1e-9));
+    watched.now.jobs.ready = Some(0);
+    assert!(near(watched.required().unwrap(), steady, 1e-9));
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let mut watched = Watched::new(|queue| queue.objective = None);
+    assert_eq!(watched.required(), Err(DemandUnknown::NoObjective));
+    watched.poll(SECOND, |queue| queue.objective = Some(OBJECTIVE));
+    assert_eq!(watched.required(), Err(DemandUnknown::NotCounted));
+    watched.poll(SECOND, |queue| queue.counters.enqueued = Some(7));
+    // What was there before the first poll has not come since.
+    assert_eq!(watched.now.demand.arrivals, Some(0.0));
+    assert_eq!(watched.required(), Err(DemandUnknown::NotWarm));
+    watched.polls(60, |_| {});
+    assert_eq!(watched.required(), Err(DemandUnknown::NoServiceTime));
+    watched.poll(SECOND, |queue| queue.objective = configured(3));
+    assert_eq!(watched.required(), Ok(0.0));
+    watched.poll(SECOND, |queue| queue.jobs.ready = None);
+    assert_eq!(watched.required(), Err(DemandUnknown::DepthUnknown));
+}
+
+#[test]
+fn an_outage_is_no_lull() {
+    let mut watched = Watched::new(|queue| queue.counters.enqueued = Some(0));
+    let busy = |queue: &mut QueueSnapshot| *queue.counters.enqueued.as_mut().unwrap() += 10;
+    watched.polls(300, busy);
+    watched.poll(600 * SECOND, |_| {});
+    watched.poll(SECOND, busy);
+    assert!(near(watched.now.demand.arrivals.unwrap(), 10.0, 1e-9));
+    // Long intervals are no outage.
+    let mut slow = Watched::new(|queue| {
+        queue.counters.enqueued = Some(0);
+        queue.interval = 300 * SECOND;
+    });
+    slow.poll(300 * SECOND, |queue| queue.counters.enqueued = Some(600));
+    assert!(slow.now.demand.is_warm);
+    assert!(near(slow.now.demand.arrivals.unwrap(), 2.0, 1e-9));
+}
+
+#[test]
+fn arrivals_are_those_of_some_five_minutes() {
+    let mut watched = Watched::new(|queue| queue.counters.enqueued = Some(0));
+    watched.polls(3600, |_| {});
+    watched.poll(SECOND, |queue| queue.counters.enqueued = Some(3000));
+    assert!(near(watched.now.demand.arrivals.unwrap(), 10.0, 0.01));
+    watched.polls(300, |_| {});
+    assert!(near(watched.now.demand.arrivals.unwrap(), 3.7, 0.02));
+    watched.polls(1800, |_| {});
+    assert!(watched.now.demand.arrivals.unwrap() < 0.01);
+}
+
+#[test]
+fn recorded_run_times_are_best() {
+    let mut watched = Watched::new(|queue| queue.objective = configured(9));
+    assert_eq!(watched.service(), Some((9.0, ServiceSource::Configured)));
+    let mut runs = Waits::new([1.0].into());
+    for _ in 0..5 {
+        assert_eq!(watched.service(), Some((9.0, ServiceSource::Configured)));
+        runs.record(4 * SECOND);
+        watched.poll(SECOND, |queue| {
+            queue.measured = Some(Arc::new(MeasuredView {
+                runs: Some(runs.clone()),
+                ..MeasuredView::default()
+            }));
+        });
+    }
+    // The first is the beginning.
+    assert_eq!(watched.service(), Some((4.0, ServiceSource::Recorded)));
+}
+
+#[test]
+fn long_jobs_are_seen_before_they_end() {
+    let mut watched = Watched::new(|queue| {
+        queue.objective = configured(2);
+        queue.counters.started = Some(0);
+        queue.jobs.in_progress = Some(0);
+        queue.busy_workers = Some(0);
+    });
+    watched.polls(1, |queue| {
+        queue.counters.started = Some(40);
+        queue.jobs.in_progress = Some(40);
+        queue.busy_workers = Some(40);
+    });
+    assert_eq!(watched.service(), Some((2.0, ServiceSource::Configured)));
+    watched.polls(100, |_| {});
+    let (secs, source) = watched.service().unwrap();
+    assert!(near(secs, 201.0, 0.01) && source == ServiceSource::Busy);
+    // They end after 300 s, all at once.
+    watched.polls(199, |_| {});
+    watched.polls(1, |queue| {
+        (queue.jobs.in_progress, queue.busy_workers) = (Some(0), Some(0));
+    });
+    let (secs, source) = watched.service().unwrap();
+    assert!(near(secs, 300.0, 0.01) && source == ServiceSource::Busy);
+}
+
+#[test]
+fn prefetched_jobs_are_not_busy_and_not_done() {
+    // Two slots, jobs of 4 s, eight more in the worker's hands: one ends every 2 s.
+    let mut watched = Watched::new(|queue| {
+        queue.jobs.ready = Some(1000);
+        queue.jobs.in_progress = Some(0);
+        queue.counters.started = Some(0);
+        queue.consumers = Some(1);
+        queue.objective = Some(Objective {
+            slots_per_worker: 2,
+            ..OBJECTIVE
+        });
+    });
+    watched.poll(SECOND, |queue| {
+        queue.counters.started = Some(10);
+        queue.jobs.in_progress = Some(10);
+    });
+    assert_eq!(watched.service(), None);
+    for second in 0..100 {
+        watched.poll(SECOND, |queue| {
+            *queue.counters.started.as_mut().unwrap() += second % 2;
+        });
+    }
+    let (secs, source) = watched.service().unwrap();
+    assert!(near(secs, 4.0, 0.05), "{secs}");
+    assert_eq!(source, ServiceSource::Saturated);
+    // A pause and an empty queue tell nothing of how long jobs run.
+    watched.polls(1000, |queue| queue.paused = Some(true));
+    watched.polls(1000, |queue| {
+        (queue.paused, queue.jobs.ready) = (None, Some(0));
+    });
+    assert_eq!(watched.service(), Some((secs, source)));
+}
+
+#[test]
+fn it_finds_the_workers_that_a_simulated_queue_needs() {
+    for (workers, per_second, run_secs) in [(4, 6.0, 0.5), (40, 30.0, 1.2), (20, 0.1, 150.0)] {
+        let (mut watched, mut seed) = (
+            Watched::new(|queue| {
+                queue.counters.enqueued = Some(0);
+                queue.counters.started = Some(0);
+                queue.jobs.in_progress = Some(0);
+                queue.busy_workers = Some(0);
+            }),
+            1_u64,
+        );
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            -(1.0 - (seed >> 33) as f64 / (1_u64 << 31) as f64).ln()
+        };
+        // Ends of running jobs in microseconds, soonest first.
+        let mut running: BinaryHeap<std::cmp::Reverse<u64>> = BinaryHeap::new();
+        let (mut next, mut ready, mut enqueued, mut started) = (0.0, 0_u64, 0_u64, 0_u64);
+        let mut told = Vec::new();
+        for second in 1..=4000_u32 {
+            let now = f64::from(second);
+            while next < now {
+                enqueued += 1;
+                ready += 1;
+                next += random() / per_second;
+            }
+            // A job that ends lets the next begin at that moment.
+            while let Some(end) = running.peek().map(|end| end.0 as f64 / 1e6) {
+                if end > now {
+                    break;
+                }
+                running.pop();
+                if ready > 0 {
+                    (ready, started) = (ready - 1, started + 1);
+                    let end = end + random() * run_secs;
+                    running.push(std::cmp::Reverse((end * 1e6) as u64));
+                }
+            }
+            while ready > 0 && running.len() < workers {
+                (ready, started) = (ready - 1, started + 1);
+                let end = now + random() * run_secs;
+                running.push(std::cmp::Reverse((end * 1e6) as u64));
+            }
+            watched.poll(SECOND, |queue| {
+                queue.counters.enqueued = Some(enqueued);
+                queue.counters.started = Some(started);
+                queue.jobs.ready = Some(ready);
+                queue.jobs.in_progress = Some(running.len() as u64);
+                queue.busy_workers = Some(running.len() as u64);
+            });
+            if second > 2000 {
+                let backlog = ready as f64 * run_secs / 30.0;
+                told.push(watched.required().unwrap() - backlog);
+            }
+        }
+        let mean = told.iter().sum::<f64>() / told.len() as f64;
+        let wanted = per_second * run_secs / 0.95;
+        assert!(near(mean, wanted, 0.2), "{mean} for {wanted}");
+    }
+}
+
+fn any_count() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![
+        Just(None),
+        (0_u64..100).prop_map(Some),
+        any::<u64>().prop_map(Some)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_is_never_negative_nor_no_number(
+        polls in prop::collection::vec((0_u64..200, prop::array::uniform6(any_count())), 1..100),
+        service in prop::option::of(1_u64..1_000_000),
+        wait in 0_u64..100,
+    ) {
+        let mut watched = Watched::new(|queue| {
+            queue.objective.as_mut().unwrap().service_time = service.map(Duration::from_millis);
+        });
+        for (after, [ready, held, busy, enqueued, started, consumers]) in polls {
+            watched.poll(Duration::from_secs(after), |queue| {
+                queue.jobs.ready = ready;
+                queue.jobs.in_progress = held;
+                queue.busy_workers = busy;
+                queue.consumers = consumers;
+                queue.counters.enqueued = enqueued;
+                queue.counters.started = started;
+            });
+            if let Ok(slots) = watched.now.required_slots(Some(Duration::from_secs(wait))) {
+                prop_assert!(slots.is_finite() && slots >= 0.0, "{slots}");
+                // More that wait never need less.
+                watched.now.jobs.ready = ready.map(|ready| ready.saturating_add(1));
+                let more = watched.now.required_slots(Some(Duration::from_secs(wait)));
+                prop_assert!(more.unwrap() >= slots);
+                watched.now.jobs.ready = ready;
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What statistics leave in doubt: what has left or come without being counted.
+
+use super::{FlowMemory, Line};
+use crate::model::Age;
+use crate::model::flow::view::FlowTotals;
+use std::time::Duration;
+
+impl FlowMemory {
+    /// The age of what is behind the first `gone` jobs of a queue with one line, as of the last
+    /// sample; `None` if there is nothing.
+    pub(in crate::model::flow) fn age_behind(&self, gone: u64) -> Option<Age> {
+        let age = self.only_line()?.curve.head(gone, 0)?;
+        let secs = |secs| Duration::try_from_secs_f64(secs).unwrap_or_default();
+        Some(Age {
+            min: secs(age.min),
+            estimate: secs(age.estimate),
+            max: age.max.map(secs),
+        })
+    }
+
+    /// So many jobs at the head may be older than this.
+    pub(in crate::model::flow) fn older_than(&self, longest: Duration) -> u64 {
+        let (mut older, mut end) = (0, self.only_line().map_or(0, |line| line.curve.ready()));
+        // Who is behind another is no older.
+        while older < end {
+            let middle = older + (end - older) / 2;
+            let max = self.age_behind(middle).and_then(|age| age.max);
+            match max.is_none_or(|max| max > longest) {
+                true => older = middle + 1,
+                false => end = middle,
+            }
+        }
+        older
+    }
+
+    fn only_line(&self) -> Option<&Line> {
+        match self {
+            Self::Active(flow) => match flow.lines.as_slice() {
+                [line] => Some(line),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What has come since then may have come at any time since then.
+    pub(in crate::model::flow) fn distrust_arrivals_since(&mut self, since: f64) {
+        if let Self::Active(flow) = self {
+            for line in &mut flow.lines {
+                line.curve.distrust_since(since);
+            }
+        }
+    }
+
+    /// Counting begins now; what is known of the jobs that wait stays.
+    pub(in crate::model::flow) fn forget_counts(&mut self) {
+        if let Self::Active(flow) = self {
+            (flow.totals, flow.waits) = (FlowTotals::default(), None);
+        }
+    }
+}
