@@ -18,7 +18,6 @@ pub(super) struct TaskiqProbe<'a> {
     stage: Stage<'a>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Stage<'a> {
     Start(&'a mut stream::Memory),
     Types(&'a mut stream::Memory),
