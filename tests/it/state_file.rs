@@ -158,7 +158,8 @@ fn another_server_or_a_bad_file_is_cold_and_nothing_ends() {
     std::fs::write(&path, bytes).unwrap();
     let mut third = bench.start(Some(&path));
     assert_eq!(bench.latency(&third).2, None);
-    let warned = third.logged("WARN");
+    let mut warned = third.logged("WARN");
+    warned.retain(|line| !line.contains("the interval is stretched"));
     assert!(
         warned.len() == 1 && warned[0].contains("damaged") && warned[0].contains("state.bad-"),
         "{warned:?}"
@@ -170,7 +171,9 @@ fn another_server_or_a_bad_file_is_cold_and_nothing_ends() {
     let mut fourth = bench.start(Some(&nowhere));
     fourth.wait_up();
     std::thread::sleep(Duration::from_millis(2500));
-    let warned = fourth.logged("WARN");
+    let mut warned = fourth.logged("WARN");
+    // A busy machine is none of its business.
+    warned.retain(|line| !line.contains("the interval is stretched"));
     assert!(
         warned.len() == 1 && warned[0].contains("cannot be written"),
         "{warned:?}"

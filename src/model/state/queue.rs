@@ -18,8 +18,8 @@ use std::time::Duration;
 pub(super) struct QueueMemory {
     counters: [MonotoneCounter; 6],
     source: Option<LatencySource>,
-    /// Whoever is watched has counted itself.
-    is_counted: bool,
+    /// Which of the counters that a flow can tell whoever is watched has told itself.
+    is_counted: [bool; 3],
     objective: Option<Objective>,
     /// The poll that last named it, and the one that last read it.
     pub(super) seen: u64,
@@ -77,12 +77,21 @@ impl QueueMemory {
             None => latency,
         };
         // Two ways of counting are never mixed: going from one to the other would be a jump.
-        self.is_counted |= observation.counters.enqueued.is_some();
-        if let Some(flow) = flow.as_ref().filter(|_| !self.is_counted) {
-            let counters = &mut observation.counters;
-            counters.enqueued = counters.enqueued.or(Some(flow.totals.enqueued));
-            counters.started = counters.started.or(Some(flow.totals.started));
-            counters.redelivered = counters.redelivered.or(Some(flow.totals.put_back));
+        let totals = flow.as_ref().map(|flow| flow.totals);
+        let counters = &mut observation.counters;
+        let inferred = [
+            (&mut counters.enqueued, totals.map(|totals| totals.enqueued)),
+            (&mut counters.started, totals.map(|totals| totals.started)),
+            (
+                &mut counters.redelivered,
+                totals.map(|totals| totals.put_back),
+            ),
+        ];
+        for (is_counted, (told, inferred)) in self.is_counted.iter_mut().zip(inferred) {
+            *is_counted |= told.is_some();
+            if !*is_counted {
+                *told = inferred;
+            }
         }
         if let Some(seen) = &observation.measured {
             let view = MeasuredView::after(self.measured.take(), seen, settings);

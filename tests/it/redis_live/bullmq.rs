@@ -359,7 +359,8 @@ fn bull_queues_cost_the_same_however_long_they_are() {
     println!("{short:?}");
     // To follow Bull 4's list, one more place in it is remembered if it is long.
     for (name, times) in long {
-        let most = short[&name] + f64::from(u8::from(name == "lindex"));
+        // A search for queues may fall between the polls that are counted.
+        let most = short[&name] + f64::from(u8::from(name == "lindex")) + 0.2;
         assert!(times <= most, "{name}: {times}, {most} with 10 jobs");
     }
 }
