@@ -21,8 +21,9 @@ mod exit {
     pub(super) const FAILURE: u8 = 1;
 }
 
-/// Tells how long background jobs wait: finds the queues of Celery, RQ, plain Redis lists and
-/// RabbitMQ in a broker, reads them without changing anything, and answers Prometheus.
+/// Tells how long background jobs wait: finds the queues of Celery, RQ, Sidekiq, BullMQ, Dramatiq,
+/// Huey, ARQ, TaskIQ, Resque, Asynq, Redis Streams and RabbitMQ in a broker, reads them without
+/// changing anything, and answers Prometheus.
 #[derive(Debug, Parser)]
 #[command(
     name = "tailback",
