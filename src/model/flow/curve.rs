@@ -28,6 +28,8 @@ struct Knot {
 pub struct Poll {
     pub from: f64,
     pub to: f64,
+    /// When within them it was likeliest.
+    pub at: f64,
     /// Messages waiting now.
     pub ready: u64,
     /// Arrivals since the poll before.
@@ -114,6 +116,8 @@ pub struct WaitCurve {
     ready: i64,
     from: f64,
     to: f64,
+    /// When within them the last poll was likeliest.
+    at: f64,
 }
 
 // === impl WaitCurve ===
@@ -152,6 +156,7 @@ impl WaitCurve {
             ready,
             from,
             to,
+            at: to,
         }
     }
 
@@ -191,10 +196,11 @@ impl WaitCurve {
             None => left,
         }
         .max(0);
-        let (censored, censored_min) = self.segments(started, left, to, &mut emit);
+        let at = finite(poll.at, to).clamp(from, to).max(self.at);
+        let (censored, censored_min) = self.segments(started, left, (at, to), &mut emit);
         self.departed = departed;
         self.furthest = self.furthest.max(departed);
-        (self.ready, self.from, self.to) = (ready, from, to);
+        (self.ready, self.from, self.to, self.at) = (ready, from, to, at);
         self.compact();
         Moved {
             started: count(started),
@@ -211,12 +217,12 @@ impl WaitCurve {
         &self,
         started: i64,
         left: i64,
-        to: f64,
+        (at, to): (f64, f64),
         emit: &mut impl FnMut(Segment),
     ) -> (u64, f64) {
         let (mut censored, mut latest) = (0, f64::NEG_INFINITY);
         let (mut next, last) = (self.departed + 1, self.departed + started);
-        let step = (to - self.to) / (left + 1) as f64;
+        let step = (at - self.at) / (left + 1) as f64;
         while next <= last {
             let (before, knot) = self.bracket(next);
             let end = last.min(knot.count).max(next);
@@ -226,7 +232,7 @@ impl WaitCurve {
                 latest = latest.max(knot.by);
             } else {
                 let wait = |message: i64| {
-                    let taken = self.to + (message - self.departed) as f64 * step;
+                    let taken = self.at + (message - self.departed) as f64 * step;
                     (taken - arrival(before, knot, message).estimate).max(0.0)
                 };
                 emit(Segment {

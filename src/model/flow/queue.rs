@@ -262,6 +262,8 @@ impl QueueFlow {
         let poll = Poll {
             from: span.from,
             to: span.to,
+            // The span of a statistic is seconds wide, and nothing says where in it the count was.
+            at: f64::midpoint(span.from, span.to),
             ready: sample.ready,
             arrived,
             started,

@@ -59,6 +59,7 @@ fn the_curve_answers_as_the_reference_model_does() {
             Poll {
                 from: s.as_f64().unwrap(),
                 to: r.as_f64().unwrap(),
+                at: r.as_f64().unwrap(),
                 ready: n.as_u64().unwrap(),
                 arrived: a.as_u64().unwrap(),
                 started: started.as_u64(),
@@ -155,6 +156,7 @@ proptest! {
             let poll = Poll {
                 from: now,
                 to: now + span.slow,
+                at: now + span.slow,
                 ready: queue.len() as u64,
                 arrived: new,
                 started: None,
@@ -212,6 +214,7 @@ proptest! {
             let poll = Poll {
                 from: now,
                 to: now + span.slow,
+                at: now + span.slow,
                 ready: queue.len() as u64,
                 arrived: new,
                 started: None,
@@ -262,7 +265,7 @@ proptest! {
         let (mut arrived, mut gone) = (3, 0i64);
         for (from, to, ready, new, started, what) in polls {
             let mut in_segments = 0;
-            let poll = Poll { from, to, ready, arrived: new, started };
+            let poll = Poll { from, to, at: to, ready, arrived: new, started };
             let moved = curve.update(poll, |segment| in_segments += segment.count);
             prop_assert_eq!(in_segments + moved.censored, moved.started);
             arrived += new as i64;
@@ -293,7 +296,7 @@ proptest! {
     ) {
         let mut curve = WaitCurve::new(0.0, 0.0, u64::MAX);
         for (at, ready, arrived, started) in polls {
-            curve.update(Poll { from: at, to: at, ready, arrived, started }, |_| {});
+            curve.update(Poll { from: at, to: at, at, ready, arrived, started }, |_| {});
             curve.head(ready, arrived);
             curve.lose_sight();
         }

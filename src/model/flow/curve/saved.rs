@@ -68,6 +68,7 @@ impl WaitCurve {
             ready: arrived - departed,
             from: shift.earliest(span.from),
             to: shift.latest(span.to),
+            at: shift.latest(span.to),
         })
     }
 }
