@@ -298,8 +298,9 @@ impl QueueFlow {
         totals.put_back = totals.put_back.saturating_add(put_back);
         totals.censored = totals.censored.saturating_add(censored);
         totals.late = totals.late.saturating_add(late);
+        // What the count of pushes does not cover may have come and gone without a trace.
         if lost || arrivals.turned_over {
-            totals.counts = totals.counts.max(if lost {
+            totals.counts = totals.counts.max(if lost || !arrivals.is_pushed {
                 Counts::LowerBound
             } else {
                 settings.counts

@@ -517,3 +517,22 @@ fn lost_arrivals_leave_a_wide_hard_bound() {
     assert_eq!(view.totals.counts, Counts::LowerBound);
     assert_eq!(view.totals.started, 1105);
 }
+
+#[test]
+fn a_list_that_turned_over_has_exact_counts_only_if_its_pushes_are_counted() {
+    for (is_pushed, want) in [(true, Counts::Exact), (false, Counts::LowerBound)] {
+        let mut memory = FlowMemory::default();
+        apply(&mut memory, 0.0, &[line(0, 0, 0)]);
+        apply(&mut memory, 1.0, &[line(0, 1, 1)]);
+        let emptied = LineSample {
+            arrivals: Arrivals {
+                turned_over: true,
+                is_pushed,
+                ..arrivals(1)
+            },
+            ..line(0, 0, 1)
+        };
+        apply(&mut memory, 2.0, &[emptied]);
+        assert_eq!(memory.view().unwrap().totals.counts, want);
+    }
+}
