@@ -336,6 +336,12 @@ pub trait Layout: Send + Sync {
         None
     }
 
+    /// It pushes to lists of its own that are not followed, so that the broker's count of pushes is
+    /// not that of followed lists alone.
+    fn pushes_elsewhere(&self) -> bool {
+        false
+    }
+
     /// What the next process needs to know to go on where this one ends; none if nothing.
     fn memory(&mut self) -> Option<SavedMarks> {
         self.lists().map(|lists| lists.save())

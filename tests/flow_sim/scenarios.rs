@@ -21,6 +21,7 @@ pub fn scenario(name: &'static str, secs: f64, nodes: Vec<Node>, arrivals: Vec<f
         levels: 1,
         stamped: false,
         idle_until: 0.0,
+        countdown: 0.0,
     }
 }
 
@@ -127,6 +128,16 @@ pub fn scenarios(secs: f64) -> Vec<Scenario> {
     all.push(Scenario {
         service: |random| random.exponential(5.0),
         ..scenario("prefetch 4x", secs, vec![holding, holding], arrivals)
+    });
+
+    let arrivals = random.poisson(secs, 7.6, |_| 7.6);
+    let holding = Node {
+        processes: 2,
+        prefetch: 8,
+    };
+    all.push(Scenario {
+        countdown: 45.0,
+        ..scenario("20 % due later", secs, vec![holding, holding], arrivals)
     });
 
     let levels: Vec<(f64, usize)> = random

@@ -56,6 +56,9 @@ pub struct Scenario {
     pub stamped: bool,
     /// Nobody works before.
     pub idle_until: f64,
+    /// Every fifth message is due only so long after its sending; a worker that has taken it holds
+    /// it until then, beside its prefetch.
+    pub countdown: f64,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +77,10 @@ enum Due {
     Crash(usize),
     Back(Vec<usize>),
     Up(usize),
+    Later {
+        node: usize,
+        message: usize,
+    },
     End {
         node: usize,
         message: usize,
@@ -157,6 +164,20 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
                         }
                     }
                 }
+                Some(Due::Later {
+                    node: index,
+                    message,
+                }) => {
+                    let node = &mut nodes[index];
+                    if node.free > 0 {
+                        begin(
+                            node, index, message, at, scenario, random, &mut due, &mut plan,
+                        );
+                        note(What::Starts, message, 0);
+                    } else {
+                        node.held.push_back(message);
+                    }
+                }
                 Some(Due::Crash(index)) => {
                     let crash = scenario.crashes[index];
                     let node = &mut nodes[crash.node];
@@ -203,7 +224,14 @@ pub fn play(scenario: &Scenario, random: &mut Random) -> Vec<Event> {
                     level,
                 });
                 let node = &mut nodes[index];
-                if node.free > 0 {
+                let begins = scenario.arrivals[message].0 + scenario.countdown;
+                if message % 5 == 0 && begins > at {
+                    let later = Due::Later {
+                        node: index,
+                        message,
+                    };
+                    plan(&mut due, begins, later);
+                } else if node.free > 0 {
                     begin(
                         node, index, message, at, scenario, random, &mut due, &mut plan,
                     );

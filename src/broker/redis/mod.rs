@@ -106,6 +106,7 @@ impl RedisSource {
         let started = clock::now().mono;
         let plan = self.plan(&polled, started);
         let mut due = plan.due.iter();
+        let mut others_push = false;
         let mut harvest = Harvest::with_faults(&self.discovery.complaints);
         let layouts = self.catalogue.layouts.iter_mut().zip(polled);
         for (layout, (bound, queues)) in layouts.enumerate() {
@@ -120,6 +121,7 @@ impl RedisSource {
                     harvest.kept.push((bound.system, queue.shown));
                 }
             }
+            others_push |= bound.layout.pushes_elsewhere();
             overview(bound, session, clock, &mut harvest).await?;
             round
                 .hold((layout, &mut *bound), session, clock, &mut harvest)
@@ -144,7 +146,7 @@ impl RedisSource {
             pushes: calls.map(|calls| calls.lpush),
             deliveries: calls.map(|calls| calls.zadd),
             deliveries_after: None,
-            is_partial: over_limit > 0 || !harvest.kept.is_empty(),
+            is_partial: over_limit > 0 || !harvest.kept.is_empty() || others_push,
         };
         if harvest.is_any_emptied() {
             tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
