@@ -3,8 +3,8 @@
 use super::demand::DemandBody;
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, DemandUnknown, ErrorKind, FlowView, Jobs, Latency, MeasuredView, Objective,
-    QueueSnapshot, Reason, SystemTotals, Timestamp, Waits,
+    BrokerSnapshot, DemandUnknown, ErrorKind, FlowView, JobState, Jobs, Latency, MeasuredView,
+    Objective, QueueSnapshot, Reason, SystemTotals, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -80,6 +80,8 @@ pub(super) struct QueueBody {
     consumers: Option<u64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
+    /// Why the other numbers are null, where one is that has no reason of its own here.
+    null_reason: Option<&'static str>,
     /// When these numbers were read.
     observed_timestamp_seconds: f64,
     /// How often they are read at present.
@@ -251,10 +253,40 @@ impl QueueBody {
             consumers: queue.consumers,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
+            null_reason: has_null(queue).then_some(
+                "the job system does not write it down for each queue, or it has not been seen yet",
+            ),
             observed_timestamp_seconds: secs(queue.observed.wall),
             interval_seconds: queue.interval.as_secs_f64(),
         }
     }
+}
+
+/// Whether one of the numbers is unknown that has no reason of its own.
+fn has_null(queue: &QueueSnapshot) -> bool {
+    let counters = queue.counters;
+    let counters = [
+        counters.enqueued,
+        counters.started,
+        counters.finished,
+        counters.failures,
+        counters.retries,
+        counters.redelivered,
+    ];
+    let states = JobState::ALL.map(|state| queue.jobs.get(state));
+    let others = [
+        queue.consumers,
+        queue.busy_workers,
+        queue.paused.map(u64::from),
+        queue.prefetched,
+    ];
+    let times = [queue.oldest_in_progress, queue.next_due];
+    counters
+        .iter()
+        .chain(&states)
+        .chain(&others)
+        .any(Option::is_none)
+        || times.iter().any(Option::is_none)
 }
 
 /// Why there is no upper bound of a latency that is known.

@@ -336,10 +336,10 @@ pub trait Layout: Send + Sync {
         None
     }
 
-    /// It pushes to lists of its own that are not followed, so that the broker's count of pushes is
-    /// not that of followed lists alone.
-    fn pushes_elsewhere(&self) -> bool {
-        false
+    /// Whether its clients put jobs into lists by `LPUSH`, whose calls the broker counts for all
+    /// systems together.
+    fn is_left_pushed(&self) -> bool {
+        true
     }
 
     /// What the next process needs to know to go on where this one ends; none if nothing.

@@ -106,7 +106,7 @@ impl RedisSource {
         let started = clock::now().mono;
         let plan = self.plan(&polled, started);
         let mut due = plan.due.iter();
-        let mut others_push = false;
+        let mut left_pushed = 0;
         let mut harvest = Harvest::with_faults(&self.discovery.complaints);
         let layouts = self.catalogue.layouts.iter_mut().zip(polled);
         for (layout, (bound, queues)) in layouts.enumerate() {
@@ -121,7 +121,7 @@ impl RedisSource {
                     harvest.kept.push((bound.system, queue.shown));
                 }
             }
-            others_push |= bound.layout.pushes_elsewhere();
+            left_pushed += usize::from(bound.layout.is_left_pushed());
             overview(bound, session, clock, &mut harvest).await?;
             round
                 .hold((layout, &mut *bound), session, clock, &mut harvest)
@@ -143,10 +143,11 @@ impl RedisSource {
             "read what was due"
         );
         let mut tally = Tally {
-            pushes: calls.map(|calls| calls.lpush),
+            // Of several systems' pushes nothing tells which were whose.
+            pushes: calls.map(|calls| calls.lpush).filter(|_| left_pushed < 2),
             deliveries: calls.map(|calls| calls.zadd),
             deliveries_after: None,
-            is_partial: over_limit > 0 || !harvest.kept.is_empty() || others_push,
+            is_partial: over_limit > 0 || !harvest.kept.is_empty(),
         };
         if harvest.is_any_emptied() {
             tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);

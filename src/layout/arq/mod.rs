@@ -48,6 +48,10 @@ struct ArqLayout {
 }
 
 impl Layout for ArqLayout {
+    fn is_left_pushed(&self) -> bool {
+        false
+    }
+
     fn registries(&self) -> Vec<Registry> {
         let named = |queue: &Bytes| match &**queue {
             // Not every Redis has ARQ.

@@ -197,11 +197,6 @@ impl Layout for BullLayout {
         self.tracks.told();
     }
 
-    /// Scripts of its own move jobs to `wait`, which is read from the events where there are any.
-    fn pushes_elsewhere(&self) -> bool {
-        true
-    }
-
     fn lists(&mut self) -> Option<&mut Memory> {
         Some(&mut self.memory)
     }

@@ -45,6 +45,10 @@ impl DramatiqLayout {
 }
 
 impl Layout for DramatiqLayout {
+    fn is_left_pushed(&self) -> bool {
+        false
+    }
+
     fn registries(&self) -> Vec<Registry> {
         vec![Registry::Scan(self.key(b"*", ".msgs"))]
     }

@@ -54,6 +54,10 @@ impl Keys {
 }
 
 impl Layout for Resque {
+    fn is_left_pushed(&self) -> bool {
+        false
+    }
+
     fn registries(&self) -> Vec<Registry> {
         vec![Registry::Set(self.survey.keys.key(&[b"queues"]))]
     }

@@ -64,6 +64,10 @@ impl Keys {
 }
 
 impl Layout for RqLayout {
+    fn is_left_pushed(&self) -> bool {
+        false
+    }
+
     fn registries(&self) -> Vec<Registry> {
         vec![Registry::Set(self.keys.of(&[b"queues"]))]
     }

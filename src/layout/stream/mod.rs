@@ -22,21 +22,35 @@ pub(super) use probe::Groups;
 /// The group of TaskIQ's stream brokers, which are queues of their own system.
 pub(super) const TASKIQ_GROUP: &[u8] = b"taskiq";
 
-pub fn bind(_redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
-    Box::<Streams>::default()
+pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
+    Box::new(Streams {
+        results: format!("{}:results:", redis.rq.prefix).into_bytes(),
+        events: format!("{}:", redis.bullmq.prefix).into_bytes(),
+        memory: Memory::default(),
+    })
 }
 
-#[derive(Default)]
 struct Streams {
+    /// RQ keeps the result of every job in a stream, BullMQ its events: without groups, and many.
+    results: Vec<u8>,
+    events: Vec<u8>,
     memory: Memory,
 }
 
 impl Layout for Streams {
+    fn is_left_pushed(&self) -> bool {
+        false
+    }
+
     fn registries(&self) -> Vec<Registry> {
         vec![Registry::ScanType("stream")]
     }
 
     fn key(&self, key: &[u8]) -> KeyMeaning {
+        let is_event = key.starts_with(&self.events) && key.ends_with(b":events");
+        if key.starts_with(&self.results) || is_event {
+            return KeyMeaning::Nothing;
+        }
         // Groups come and go while the stream stays.
         KeyMeaning::AskAgain(vec![Read::XinfoGroups(key.into())])
     }
