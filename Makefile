@@ -1,6 +1,6 @@
 # Everything a developer does, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo bench bench-flow bench-million release image deny clean
+.PHONY: help setup build test lint fmt demo stack bench bench-flow bench-million release image deny clean
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -35,6 +35,11 @@ demo: ## private Redis + real Celery app + tailback, watched live; SECONDS=20 en
 	@scripts/setup.sh demo
 	$(CARGO) build --locked
 	@TAILBACK=$(CURDIR)/target/debug/tailback DEMO_SECONDS=$(SECONDS) .venv/bin/python demo/demo.py
+
+stack: ## the demo with Prometheus, the shipped alerts and Alertmanager; HURRY=1 makes their minutes seconds
+	@scripts/setup.sh stack
+	$(CARGO) build --locked
+	@TAILBACK=$(CURDIR)/target/debug/tailback .venv/bin/python demo/stack.py $(if $(HURRY),--hurry)
 
 bench: ## 10,000 queues, beside prometheus-redis-exporter; prints a table
 	@scripts/setup.sh bench

@@ -9,45 +9,9 @@ import os
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from children import Children, free_port  # noqa: E402
-
-PORT = 9828
-WORKERS = [("emails", 4), ("invoices", 4), ("reports", 2)]
-
-
-def start(children):
-    """Starts everything and returns tailback's address."""
-    _, redis_port = children.redis()
-    broker = f"redis://127.0.0.1:{redis_port}/0"
-    variables = {
-        "BROKER_URL": broker,
-        "PYTHONPATH": str(ROOT / "demo"),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "C_FORCE_ROOT": "1",
-    }
-    children.start("producer", sys.executable, ROOT / "demo/producer.py", **variables)
-    for queue, slots in WORKERS:
-        children.start(
-            f"worker-{queue}", sys.executable, "-m", "celery", "-A", "app", "worker",
-            "-Q", queue, "-c", slots, "-P", "threads", "-n", f"{queue}@demo",
-            "--without-gossip", "--without-mingle",
-            **variables,
-        )  # fmt: skip
-    address = f"127.0.0.1:{free_port(PORT)}"
-    # Of a running shop the queues are known at once; here they come into being with us.
-    config = children.folder / "config.toml"
-    config.write_text(f"[brokers.demo.redis]\nurl = '{broker}'\ndiscovery_interval = '2s'\n")
-    tailback = children.start(
-        "tailback", os.environ["TAILBACK"], "run", "--config", config, "--listen", address
-    )
-    children.wait_ready(tailback, lambda: '"serving HTTP' in children.log(tailback))
-    return broker, address
+import shop
+from children import Children
 
 
 def queues(address):
@@ -95,9 +59,7 @@ def watch(children, broker, address, seconds):
         print("\n".join(head), flush=True)
     until = time.monotonic() + seconds if seconds else float("inf")
     while time.monotonic() < until:
-        for child in children.running:
-            if child.poll() is not None:
-                raise SystemExit(f"{child.name} has ended:\n{children.log(child)}")
+        children.check()
         lines = list(table(queues(address)))
         if on_terminal:
             # Home, then each line with the rest of the old one erased, then all that is below.
@@ -112,13 +74,13 @@ def main():
     seconds = float(os.environ.get("DEMO_SECONDS") or 0)
     with Children() as children:
         try:
-            broker, address = start(children)
+            broker, address, _ = shop.start(children)
             if sys.stdout.isatty():
                 print("\x1b[2J", end="")
             watch(children, broker, address, seconds)
         except KeyboardInterrupt:
             pass
-    print("Everything that the demo started has ended.")
+    print(shop.ENDED)
 
 
 main()

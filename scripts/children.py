@@ -73,6 +73,12 @@ class Children:
         child.stdin.close()
         child.wait()
 
+    def check(self):
+        """Fails with the log of a child that has ended by itself."""
+        for child in self.running:
+            if child.poll() is not None:
+                raise SystemExit(f"{child.name} has ended:\n{self.log(child)}")
+
     def log(self, child):
         return (self.folder / f"{child.name}.log").read_text(errors="replace")
 

@@ -3,7 +3,7 @@
 # else: Debian/Ubuntu packages through apt-get, Python clients into .venv, those of Node into
 # tests/clients/node/node_modules. Starts no service.
 #
-# usage: scripts/setup.sh build|test|demo|bench
+# usage: scripts/setup.sh build|test|demo|stack|bench
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-test}
@@ -33,12 +33,15 @@ fi
 if [ "$purpose" = test ]; then
     need redis-sentinel have redis-sentinel
     need rabbitmq-server have_rabbitmq
-    need prometheus have promtool
     need chromium have chromium
     need nodejs have node
     need npm have npm
     need ruby-sidekiq have sidekiq
     need ruby-redis-namespace have_ruby redis-namespace
+fi
+if [ "$purpose" = test ] || [ "$purpose" = stack ]; then
+    need prometheus have promtool
+    need prometheus-alertmanager have amtool
 fi
 if [ "$purpose" = bench ]; then
     need prometheus-redis-exporter have prometheus-redis-exporter
@@ -46,7 +49,8 @@ if [ "$purpose" = bench ]; then
 fi
 
 # Packages that bring a service: it must neither start now nor at the next boot.
-services=(redis-server redis-sentinel rabbitmq-server prometheus prometheus-redis-exporter)
+services=(redis-server redis-sentinel rabbitmq-server prometheus prometheus-alertmanager
+    prometheus-redis-exporter)
 
 install_missing() {
     have apt-get || {

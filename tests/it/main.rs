@@ -30,6 +30,7 @@ mod prometheus;
 mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
+mod stack;
 mod state_file;
 mod status_page;
 mod top;
