@@ -45,11 +45,11 @@ Ctrl-C ends all of it."""
 
 
 def hurried(rules):
-    """The rules with a minute made a second: every duration, of windows and of `for`, is a sixtieth.
+    """The rules with a minute made a second: every duration, of windows, offsets and `for`, is a sixtieth.
     Nothing else is changed: thresholds and numbers of seconds are as shipped."""
     seconds = {"m": 1, "h": 60, "d": 24 * 60}
     return re.sub(
-        r"(\[|for: )(\d+)([mhd])\b",
+        r"(\[|for: |offset )(\d+)([mhd])\b",
         lambda found: f"{found[1]}{int(found[2]) * seconds[found[3]]}s",
         rules,
     )

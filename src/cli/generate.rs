@@ -5,7 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Generate {
-    /// Rules for Prometheus, and for Alertmanager which of them keep others quiet.
+    /// Rules for Prometheus, and for Alertmanager which of them keep others quiet. They read the
+    /// objectives of the configuration from the metrics, so they hold for whichever are in force.
     Alerts(AlertsArgs),
 }
 

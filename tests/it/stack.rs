@@ -186,7 +186,7 @@ fn check_files(dir: &Path) {
 fn without_durations(line: &str) -> String {
     let words = line.split_inclusive(['[', ']', ' ']);
     let is_duration = |word: &str| {
-        let word = word.trim_end_matches([']', ' ']);
+        let word = word.trim_end_matches([']', ')', ' ']);
         word.strip_suffix(['s', 'm', 'h', 'd'])
             .is_some_and(|number| number.parse::<u32>().is_ok())
     };

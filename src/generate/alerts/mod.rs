@@ -49,7 +49,7 @@ struct Recording {
 /// A rule that alerts.
 struct Alert {
     name: &'static str,
-    /// The one that wakes somebody, or the one that waits for the morning.
+    /// Whether it wakes somebody, waits for the morning, or is for a channel.
     severity: Severity,
     expr: String,
     /// Tells apart alerts of one name: the window over which they judge.
@@ -64,7 +64,8 @@ struct Alert {
     description: &'static str,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The loudest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Severity {
     Critical,
     Warning,
@@ -74,6 +75,7 @@ enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum About {
     Queue,
+    /// A queue, or all queues of a system together.
     System,
     Broker,
     Tailback,
@@ -96,9 +98,10 @@ impl About {
             Self::Queue => {
                 "/d/tailback-queue?var-broker={{ $labels.broker | urlquery }}&var-system={{ $labels.system | urlquery }}&var-queue={{ $labels.queue | urlquery }}"
             }
-            Self::System | Self::Broker => {
-                "/d/tailback-broker?var-broker={{ $labels.broker | urlquery }}"
+            Self::System => {
+                "/d/{{ if $labels.queue }}tailback-queue{{ else }}tailback-broker{{ end }}?var-broker={{ $labels.broker | urlquery }}&var-system={{ $labels.system | urlquery }}{{ with $labels.queue }}&var-queue={{ . | urlquery }}{{ end }}"
             }
+            Self::Broker => "/d/tailback-broker?var-broker={{ $labels.broker | urlquery }}",
             Self::Tailback => "/d/tailback-broker",
         }
     }
@@ -185,8 +188,13 @@ fn write(yaml: &mut Yaml, alert: &Alert, links: &Links) {
     });
 }
 
-/// One cause, one message: while the left one fires, the right ones with the same labels are quiet.
+/// The labels that one queue's alerts have in common.
+const QUEUE: &[&str] = &["broker", "system", "queue"];
+
+/// One cause, one message: while an alert of the left fires, those on the right with the same labels are
+/// quiet. What wakes somebody is never kept quiet by what does not.
 const INHIBITIONS: &[(&str, &[&str], &[&str])] = &[
+    ("TailbackAbsent", &["TailbackDown"], &[]),
     (
         "TailbackBrokerUnreachable",
         &["TailbackCollectionStale", "TailbackQueuesDropped"],
@@ -201,7 +209,7 @@ const INHIBITIONS: &[(&str, &[&str], &[&str])] = &[
             "TailbackQueueBacklogGrowing",
             "TailbackQueueDrainTimeHigh",
         ],
-        &["broker", "system", "queue"],
+        QUEUE,
     ),
     (
         "TailbackQueueStalled",
@@ -211,18 +219,26 @@ const INHIBITIONS: &[(&str, &[&str], &[&str])] = &[
             "TailbackQueueBacklogGrowing",
             "TailbackQueueDrainTimeHigh",
         ],
-        &["broker", "system", "queue"],
+        QUEUE,
+    ),
+    (
+        "TailbackQueueOldestJobOverdue",
+        &[
+            "TailbackQueueWaitBudgetBurn",
+            "TailbackQueueBacklogGrowing",
+            "TailbackQueueDrainTimeHigh",
+        ],
+        QUEUE,
     ),
     (
         "TailbackQueuePaused",
-        &[
-            "TailbackQueueStalled",
-            "TailbackQueueOldestJobOverdue",
-            "TailbackQueueBacklogGrowing",
-        ],
-        &["broker", "system", "queue"],
+        &["TailbackQueueBacklogGrowing"],
+        QUEUE,
     ),
 ];
+
+/// Of a budget that burns over several windows, the shorter one says all that the longer one does.
+const WINDOWS: [(&str, &str); 3] = [("1h", "6h|1d|3d"), ("6h", "1d|3d"), ("1d", "3d")];
 
 fn inhibitions(yaml: &mut Yaml) {
     yaml.comment("Put this into alertmanager.yml: one cause, one message.");
@@ -235,18 +251,15 @@ fn inhibitions(yaml: &mut Yaml) {
                 yaml.texts("equal", equal);
             });
         }
-        // The alert that wakes somebody says all that the slower one does.
-        yaml.item(|yaml| {
-            yaml.texts(
-                "source_matchers",
-                &["alertname =~ \"Tailback.*\"", "severity = critical"],
-            );
-            yaml.texts(
-                "target_matchers",
-                &["alertname =~ \"Tailback.*\"", "severity = warning"],
-            );
-            yaml.texts("equal", &["alertname", "broker", "system", "queue"]);
-        });
+        for (shorter, longer) in WINDOWS {
+            yaml.item(|yaml| {
+                let burn = "alertname = TailbackQueueWaitBudgetBurn";
+                yaml.texts("source_matchers", &[burn, &format!("window = {shorter}")]);
+                let longer = format!("window =~ \"{longer}\"");
+                yaml.texts("target_matchers", &[burn, &longer]);
+                yaml.texts("equal", QUEUE);
+            });
+        }
     });
 }
 

@@ -191,7 +191,7 @@ fn about_waiting() -> Vec<Alert> {
             summary: "A job in {{ $labels.queue }} has waited {{ $value | humanizeDuration }}",
             description: "The oldest job of the {{ $labels.system }} queue {{ $labels.queue }} on {{ \
                           $labels.broker }} waits longer than its objective allows, and still does. \
-                          Are its workers running, and enough of them?",
+                          Are its workers running, and enough of them, and is it not paused?",
         },
         Alert {
             name: "TailbackQueueDrainTimeHigh",
@@ -216,13 +216,17 @@ fn about_flow() -> Vec<Alert> {
         Alert {
             name: "TailbackQueueStalled",
             severity: Severity::Critical,
+            // `for` is the longer part: of a tailback that has just been started, a window knows little. Where jobs
+            // may wait for hours, a long one before them wakes nobody.
             expr: "min by (broker, system, queue) \
-                   (min_over_time(tailback_queue_jobs{state=\"ready\"}[10m])) > 0\nand max by \
-                   (broker, system, queue) (increase(tailback_queue_started_total[10m])) == 0\nunless \
-                   max by (broker, system, queue) (tailback_queue_paused) == 1"
+                   (min_over_time(tailback_queue_jobs{state=\"ready\"}[5m])) > 0\nand max by (broker, \
+                   system, queue) (increase(tailback_queue_started_total[5m])) == 0\nunless max by \
+                   (broker, system, queue) (tailback_queue_paused) == 1\nunless\n  max by (broker, \
+                   system, queue) (tailback_queue_latency_seconds)\n    < 0.5 * max by (broker, system, \
+                   queue) (tailback_queue_wait_objective_seconds)"
                 .to_owned(),
             window: None,
-            hold: "5m",
+            hold: "10m",
             keep: Some("2m"),
             about: About::Queue,
             summary: "Nothing starts in {{ $labels.queue }} though {{ $value }} jobs wait",
@@ -264,7 +268,8 @@ fn about_flow() -> Vec<Alert> {
             name: "TailbackQueuePaused",
             severity: Severity::Warning,
             expr: "min by (broker, system, queue) (min_over_time(tailback_queue_paused[1h])) == 1\nand \
-                   max by (broker, system, queue) (tailback_queue_jobs{state=\"ready\"}) > 0"
+                   max by (broker, system, queue) (tailback_queue_paused offset 1h) == 1\nand max by \
+                   (broker, system, queue) (tailback_queue_jobs{state=\"ready\"}) > 0"
                 .to_owned(),
             window: None,
             hold: "5m",
@@ -293,6 +298,12 @@ fn about_flow() -> Vec<Alert> {
     ]
 }
 
+/// By how many more failed jobs are kept than at some time in the last quarter of an hour.
+fn more_than_before(what: &str, labels: &str) -> String {
+    let failed = format!("tailback_{what}_jobs{{state=\"failed\"}}");
+    format!("max by ({labels}) ({failed} - min_over_time({failed}[15m])) > 0")
+}
+
 fn about_jobs() -> Vec<Alert> {
     vec![
         Alert {
@@ -312,14 +323,17 @@ fn about_jobs() -> Vec<Alert> {
         Alert {
             name: "TailbackFailedJobsArrived",
             severity: Severity::Info,
-            expr: "max by (broker, system, queue) (delta(tailback_queue_jobs{state=\"failed\"}[15m])) > 0\nor\nmax by (broker, system) \
-                   (delta(tailback_system_jobs{state=\"failed\"}[15m])) > 0"
-                .to_owned(),
+            // Not `delta`: somebody may clear old ones meanwhile.
+            expr: format!(
+                "{}\nor\n{}",
+                more_than_before("queue", "broker, system, queue"),
+                more_than_before("system", "broker, system")
+            ),
             window: None,
             hold: "1m",
             keep: Some("15m"),
             about: About::System,
-            summary: "{{ $value | humanize }} {{ $labels.system }} jobs have failed for good",
+            summary: "{{ $value }} {{ $labels.system }} jobs have failed for good",
             description: "Jobs{{ with $labels.queue }} of the queue {{ . }}{{ end }} on {{ \
                           $labels.broker }} were given up within the last quarter of an hour. Nothing \
                           will try them again by itself.",

@@ -68,11 +68,27 @@ fn every_alert_has_its_section_among_the_runbooks() {
     }
 }
 
+/// How loud the alert of this name is, over its several windows.
+fn severities(name: &str) -> Vec<Severity> {
+    let alerts = ALERTS.iter().filter(|alert| alert.name == name);
+    alerts.map(|alert| alert.severity).collect()
+}
+
 #[test]
-fn inhibitions_name_alerts_that_exist() {
-    for (source, targets, _) in INHIBITIONS {
-        for name in targets.iter().chain([source]) {
-            assert!(names().any(|known| known == *name), "{name}");
+fn inhibitions_name_alerts_and_keep_nothing_quiet_that_is_louder() {
+    for (source, targets, equal) in INHIBITIONS {
+        for target in *targets {
+            let (cause, quiet) = (severities(source), severities(target));
+            assert!(
+                cause.iter().max().unwrap() <= quiet.iter().min().unwrap(),
+                "{source} {target}"
+            );
         }
+        assert_eq!(*equal == QUEUE, source.starts_with("TailbackQueue"));
+    }
+    let windows: Vec<_> = ALERTS.iter().filter_map(|alert| alert.window).collect();
+    for (at, (shorter, longer)) in WINDOWS.iter().enumerate() {
+        assert_eq!(windows[at], *shorter);
+        assert_eq!(windows[at + 1..].join("|"), *longer);
     }
 }
