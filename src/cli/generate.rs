@@ -1,13 +1,17 @@
-//! `generate`: files for other programs, on standard output.
+//! `generate`: files for other programs.
 
 use crate::generate::alerts::{self, Form, Links};
+use crate::generate::dashboards::Board;
 use clap::{Args, Subcommand, ValueEnum};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Generate {
     /// Rules for Prometheus, and for Alertmanager which of them keep others quiet. They read the
     /// objectives of the configuration from the metrics, so they hold for whichever are in force.
     Alerts(AlertsArgs),
+    /// Dashboards for Grafana, to import or to provision.
+    Dashboards(DashboardsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -33,8 +37,31 @@ enum AlertsForm {
     Alertmanager,
 }
 
-/// The whole file.
-pub(super) fn generate(what: &Generate) -> String {
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct DashboardsArgs {
+    /// Print this one.
+    #[arg(value_enum)]
+    name: Option<Name>,
+    /// Write all of them into this folder, over those that are there.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Name {
+    /// All queues, worst first.
+    Overview,
+    /// A queue.
+    Queue,
+    /// Brokers, and tailback itself.
+    Broker,
+    /// Required and present workers.
+    Autoscaling,
+}
+
+/// What to print: the whole file, or the names of those that were written.
+pub(super) fn generate(what: &Generate) -> Result<String, String> {
     match what {
         Generate::Alerts(args) => {
             let form = match args.form {
@@ -46,7 +73,36 @@ pub(super) fn generate(what: &Generate) -> String {
                 runbooks: args.runbooks.clone(),
                 grafana: args.grafana.trim_end_matches('/').to_owned(),
             };
-            alerts::file(form, &links)
+            Ok(alerts::file(form, &links))
+        }
+        Generate::Dashboards(args) => match (&args.dir, args.name) {
+            (Some(dir), _) => write_dashboards(dir),
+            (None, name) => Ok(name.map(|name| name.board().file()).unwrap_or_default()),
+        },
+    }
+}
+
+impl Name {
+    const fn board(self) -> Board {
+        match self {
+            Self::Overview => Board::Overview,
+            Self::Queue => Board::Queue,
+            Self::Broker => Board::Broker,
+            Self::Autoscaling => Board::Autoscaling,
         }
     }
+}
+
+fn write_dashboards(dir: &Path) -> Result<String, String> {
+    let failed = |path: &Path, error: std::io::Error| {
+        format!("dashboards: cannot write {}: {error}", path.display())
+    };
+    std::fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+    let mut written = String::new();
+    for board in Board::ALL {
+        let path = dir.join(board.file_name());
+        std::fs::write(&path, board.file()).map_err(|error| failed(&path, error))?;
+        written += &format!("{}\n", path.display());
+    }
+    Ok(written)
 }

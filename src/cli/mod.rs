@@ -46,7 +46,7 @@ enum Command {
     Check(CheckArgs),
     /// Show the queues in the terminal, worst first.
     Top(top::TopArgs),
-    /// Print files for other programs.
+    /// Write files for other programs: alert rules, dashboards.
     #[command(subcommand)]
     Generate(generate::Generate),
     /// Print a completion script for a shell.
@@ -105,12 +105,14 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
         Some(Command::Top(args)) => top::top(args),
-        Some(Command::Generate(what)) => {
-            let file = generate::generate(&what);
-            // Nothing can be done about a closed output.
-            std::io::stdout().write_all(file.as_bytes()).ok();
-            0
-        }
+        Some(Command::Generate(what)) => match generate::generate(&what) {
+            Ok(text) => {
+                // Nothing can be done about a closed output.
+                std::io::stdout().write_all(text.as_bytes()).ok();
+                0
+            }
+            Err(error) => fail(exit::FAILURE, &error),
+        },
         Some(Command::Completions { shell }) => {
             clap_complete::generate(
                 shell,

@@ -34,7 +34,7 @@ const BROKER: &[&str] = &["broker"];
 /// Declares the metrics as constants and lists them all in [`CATALOG`].
 macro_rules! catalog {
     ($($id:ident = $kind:ident $name:literal $labels:expr, $help:literal;)*) => {
-        $(pub(super) const $id: MetricDef = MetricDef {
+        $(pub(crate) const $id: MetricDef = MetricDef {
             name: $name,
             kind: MetricType::$kind,
             labels: $labels,

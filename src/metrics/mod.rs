@@ -1,6 +1,6 @@
 //! The catalog of metrics and their text forms. Pure: a [`Snapshot`] in, bytes out.
 
-mod catalog;
+pub(crate) mod catalog;
 mod encode;
 mod own;
 mod render;

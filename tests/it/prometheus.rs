@@ -1,37 +1,18 @@
 //! The main job: real Celery and RQ workers on a real Redis, real Celery on a real RabbitMQ, scraped
-//! by a real Prometheus, which the shipped dashboard and alerts then ask.
+//! by a real Prometheus.
 
 use crate::support::process::eventually;
 use crate::support::prometheus::Prometheus;
 use crate::support::python::{Celery, Rq};
 use crate::support::rabbitmq::RabbitMq;
 use crate::support::redis::{Redis, RedisOptions};
-use crate::support::root;
 use crate::support::tailback::Tailback;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Every query of the dashboard, its variables filled with "all".
-fn dashboard_queries() -> Vec<String> {
-    let text = std::fs::read_to_string(root().join("dashboards/overview.json")).unwrap();
-    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    panels
-        .iter()
-        .flat_map(|panel| panel["targets"].as_array().unwrap())
-        .map(|target| {
-            let query = target["expr"].as_str().unwrap();
-            ["$broker", "$system", "$queue"]
-                .iter()
-                .fold(query.to_owned(), |query, name| query.replace(name, ".*"))
-                .replace("$__rate_interval", "10s")
-        })
-        .collect()
-}
-
 #[test]
-fn everything_at_once_reaches_prometheus_and_the_dashboard() {
+fn everything_at_once_reaches_prometheus() {
     let (redis, rabbit) = (Redis::start(RedisOptions::default()), RabbitMq::shared());
     let vhost = rabbit.vhost();
     let on_redis = Celery::new(&redis.url()).writing_enqueue_times();
@@ -85,12 +66,5 @@ fn everything_at_once_reaches_prometheus_and_the_dashboard() {
     });
     drop(worker);
 
-    for query in dashboard_queries() {
-        eventually(&format!("data for {query}"), PATIENCE, || {
-            let samples = prometheus.query(&query);
-            (!samples.is_empty() && samples.iter().all(|sample| sample.value.is_finite()))
-                .then_some(())
-        });
-    }
     assert_eq!(prometheus.last_scrape_error(), "");
 }

@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod certificates;
+pub mod grafana;
 pub mod http;
 pub mod keda;
 pub mod metrics;

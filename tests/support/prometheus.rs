@@ -4,6 +4,8 @@ use super::http;
 use super::metrics::Sample;
 use super::process::{Process, free_port};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -55,16 +57,11 @@ impl Prometheus {
 
     /// The series of an instant query, without `__name__` in the labels.
     pub fn query(&self, promql: &str) -> Vec<Sample> {
-        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
-        let answer = http::get(self.address, &format!("/api/v1/query?query={encoded}")).json();
-        assert_eq!(answer["status"], "success", "{promql}: {answer}");
-        let rows = answer["data"]["result"].as_array().unwrap();
+        let rows = self.rows(&format!("query?query={}", encode(promql)), promql);
         rows.iter()
             .map(|row| {
-                let mut labels: std::collections::BTreeMap<String, String> =
-                    serde_json::from_value(row["metric"].clone()).unwrap();
-                let name = labels.remove("__name__").unwrap_or_default();
-                let value = row["value"][1].as_str().unwrap().parse().unwrap();
+                let (name, labels) = labels(row);
+                let value = number(&row["value"]);
                 Sample {
                     name,
                     labels,
@@ -72,6 +69,55 @@ impl Prometheus {
                 }
             })
             .collect()
+    }
+
+    /// The same, each with its one value.
+    pub fn query_series(&self, promql: &str) -> Vec<Series> {
+        let samples = self.query(promql).into_iter();
+        samples
+            .map(|sample| Series {
+                labels: sample.labels,
+                values: vec![sample.value],
+            })
+            .collect()
+    }
+
+    /// The series of a query over the last `range`.
+    pub fn query_range(&self, promql: &str, range: Duration, step: Duration) -> Vec<Series> {
+        let end = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let path = format!(
+            "query_range?query={}&start={}&end={}&step={}",
+            encode(promql),
+            (end - range).as_secs_f64(),
+            end.as_secs_f64(),
+            step.as_secs_f64()
+        );
+        let rows = self.rows(&path, promql);
+        rows.iter()
+            .map(|row| Series {
+                labels: labels(row).1,
+                values: row["values"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(number)
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// The values of a label in the series that a selector chooses.
+    pub fn label_values(&self, selector: &str, label: &str) -> Vec<String> {
+        let path = format!("/api/v1/label/{label}/values?match[]={}", encode(selector));
+        let answer = http::get(self.address, &path).json();
+        assert_eq!(answer["status"], "success", "{selector}: {answer}");
+        serde_json::from_value(answer["data"].clone()).unwrap()
+    }
+
+    fn rows(&self, path: &str, promql: &str) -> Vec<Value> {
+        let answer = http::get(self.address, &format!("/api/v1/{path}")).json();
+        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        answer["data"]["result"].as_array().unwrap().clone()
     }
 
     /// Why the last scrape of the first target failed; empty if it did not.
@@ -86,6 +132,29 @@ impl Prometheus {
     pub fn log(&self) -> String {
         self.process.output()
     }
+}
+
+/// A series with its values over time.
+#[derive(Debug)]
+pub struct Series {
+    pub labels: BTreeMap<String, String>,
+    pub values: Vec<f64>,
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A series' name and its other labels.
+fn labels(row: &Value) -> (String, BTreeMap<String, String>) {
+    let mut labels: BTreeMap<String, String> =
+        serde_json::from_value(row["metric"].clone()).unwrap();
+    (labels.remove("__name__").unwrap_or_default(), labels)
+}
+
+/// The number of a time and a number.
+fn number(pair: &Value) -> f64 {
+    pair[1].as_str().unwrap().parse().unwrap()
 }
 
 /// `promtool check metrics`: what it complains about, empty if nothing.
