@@ -55,7 +55,7 @@ pub static LAYOUTS: &[Row] = &[
     Row {
         system: System::Dramatiq,
         redis: Some(dramatiq::bind),
-        rabbitmq: None,
+        rabbitmq: Some(dramatiq::rabbitmq::bind),
     },
     Row {
         system: System::Huey,

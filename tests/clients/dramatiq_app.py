@@ -1,8 +1,8 @@
-"""A Dramatiq application on Redis: `dramatiq dramatiq_app`, and as a script a producer.
+"""A Dramatiq application on Redis or RabbitMQ: `dramatiq dramatiq_app`, and as a script a producer.
 
 dramatiq_app.py ACTOR COUNT [--delay MS] [--arg ARG]: sends so many, prints the times before and
-after and the broker's own count of the queue. BROKER_URL says where, BACKOFF_MS when a failed job
-is tried again.
+after and the broker's own count of the queue (on RabbitMQ what no worker holds: waiting, delayed,
+dead). BROKER_URL says where, BACKOFF_MS when a failed job is tried again.
 """
 
 import argparse
@@ -12,9 +12,12 @@ import pathlib
 import time
 
 import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 
-broker = RedisBroker(url=os.environ["BROKER_URL"])
+URL = os.environ["BROKER_URL"]
+IS_RABBITMQ = URL.startswith("amqp")
+broker = RabbitmqBroker(url=URL, confirm_delivery=True) if IS_RABBITMQ else RedisBroker(url=URL)
 dramatiq.set_broker(broker)
 QUEUE = "mail"
 
@@ -51,6 +54,6 @@ if __name__ == "__main__":
     for _ in range(args.count):
         actor = broker.get_actor(args.actor)
         actor.send_with_options(args=(args.arg,) if args.arg else (), delay=args.delay)
-    print(
-        json.dumps({"before": before, "after": time.time(), "size": broker.do_qsize(QUEUE)})
-    )
+    after = time.time()
+    size = broker.get_queue_message_counts(QUEUE) if IS_RABBITMQ else broker.do_qsize(QUEUE)
+    print(json.dumps({"before": before, "after": after, "size": size}))

@@ -136,10 +136,8 @@ impl RabbitMqSource {
         let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
             return Ok((0, None));
         };
-        let facts = Vhost {
-            exchanges: state.exchanges.take().unwrap_or_default(),
-            queues: listing.rows.keys().cloned().collect(),
-        };
+        let exchanges = state.exchanges.take().unwrap_or_default();
+        let facts = Vhost::of(exchanges, listing.rows.values());
         self.selection
             .add(roster, (at, vhost), listing.rows, &facts, window);
         roster.over_limit += listing.unread;

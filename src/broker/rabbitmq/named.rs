@@ -23,7 +23,7 @@ impl RabbitMqSource {
             .iter()
             .enumerate()
             .filter(|(_, member)| {
-                self.declare.is_match(&*member.displayed) && member.rows.len() == 1
+                self.declare.is_match(&*member.displayed) && member.waiting().is_some()
             })
             .take(self.declare_limit)
             .for_each(|(index, member)| wanted.entry(member.vhost).or_default().push(index));
@@ -33,7 +33,7 @@ impl RabbitMqSource {
             };
             let names: Vec<String> = indices
                 .iter()
-                .filter_map(|index| Some(roster.members.get(*index)?.rows.first()?.name.clone()))
+                .filter_map(|index| roster.members.get(*index)?.waiting().map(str::to_owned))
                 .collect();
             let asked = clock::now().wall;
             let declared = self.amqp.declare(vhost, &names).await?;

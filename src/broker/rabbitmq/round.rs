@@ -27,7 +27,9 @@ pub(super) struct Member {
     pub(super) vhost: usize,
     pub(super) displayed: Arc<str>,
     layout: usize,
-    pub(super) rows: Vec<QueueRow>,
+    rows: Vec<QueueRow>,
+    /// The one of them in which jobs wait, if it is known which.
+    waiting: Option<usize>,
     window: Window,
     /// When the depth was read through AMQP, if it was.
     declared: Option<Window>,
@@ -76,11 +78,13 @@ impl Selection {
                 roster.over_limit += 1;
                 continue;
             }
+            let waiting = rows.iter().position(|row| row.name == queue);
             roster.members.push(Member {
                 vhost: at,
                 displayed,
                 layout,
                 rows,
+                waiting,
                 window,
                 declared: None,
             });
@@ -103,9 +107,14 @@ impl Selection {
 }
 
 impl Member {
+    /// The queue in the broker in which its jobs wait.
+    pub(super) fn waiting(&self) -> Option<&str> {
+        Some(self.rows.get(self.waiting?)?.name.as_str())
+    }
+
     /// Replaces what the statistics tell by what the queue itself has just told.
     pub(super) fn refresh(&mut self, ready: u64, consumers: u64, window: Window) {
-        if let [row] = self.rows.as_mut_slice() {
+        if let Some(row) = self.waiting.and_then(|at| self.rows.get_mut(at)) {
             row.ready = Some(ready);
             row.consumers = Some(consumers);
             self.declared = Some(window);

@@ -75,10 +75,9 @@ impl Layout for Celery {
 fn observe_delayed(rows: &[&QueueRow]) -> Observation {
     let mut observation = Observation::new(System::Celery, "".into(), UNSTAMPED);
     observation.head = Head::Unknown(Reason::OnlyScheduledSeen);
-    observation.jobs.scheduled = rows.iter().try_fold(0_u64, |sum, row| {
-        let messages = row.ready?.saturating_add(row.unacknowledged.unwrap_or(0));
-        Some(sum.saturating_add(messages))
-    });
+    observation.jobs.scheduled = rows
+        .iter()
+        .try_fold(0_u64, |sum, row| Some(sum.saturating_add(row.messages()?)));
     observation
 }
 
@@ -123,6 +122,7 @@ mod tests {
                 .map(|&(n, k)| (n.to_owned(), k.to_owned()))
                 .collect(),
             queues: queues.iter().map(|&name| name.to_owned()).collect(),
+            ..Vhost::default()
         }
     }
 

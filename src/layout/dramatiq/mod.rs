@@ -1,4 +1,4 @@
-//! Dramatiq 1.x and 2.x on Redis (`dramatiq/brokers/redis.py`, `dramatiq/brokers/redis/dispatch.lua`).
+//! Dramatiq 1.x and 2.x; here on Redis (`dramatiq/brokers/redis.py`, `dramatiq/brokers/redis/dispatch.lua`).
 //!
 //! A queue is the list `<namespace>:<queue>` of ids, RPUSHed and LPOPped, with the messages in the
 //! hash `<queue>.msgs`, which keeps them until they are acknowledged: what is in the hash and not in
@@ -13,6 +13,7 @@
 //! they hold back at the tail when they stop, so an older message may always be behind the head.
 
 mod probe;
+pub mod rabbitmq;
 
 use super::marker::Memory;
 use super::redis::{Bytes, KeyMeaning, Layout, Probe, QueueRef, Registry};

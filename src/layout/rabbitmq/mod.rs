@@ -23,6 +23,28 @@ pub struct Vhost {
     pub exchanges: HashMap<String, String>,
     /// Names of all its queues.
     pub queues: HashSet<String>,
+    /// The queue to which each queue's arguments send its dead letters, if directly.
+    pub dead_letters: HashMap<String, String>,
+}
+
+impl Vhost {
+    /// What exchanges and queues tell.
+    pub fn of<'a>(
+        exchanges: HashMap<String, String>,
+        rows: impl Iterator<Item = &'a QueueRow>,
+    ) -> Self {
+        let mut this = Self {
+            exchanges,
+            ..Self::default()
+        };
+        for row in rows {
+            this.queues.insert(row.name.clone());
+            if let Some(to) = &row.dead_letters_to {
+                this.dead_letters.insert(row.name.clone(), to.clone());
+            }
+        }
+        this
+    }
 }
 
 /// One job system's layout on RabbitMQ, bound to the options of one broker. Layouts are asked in

@@ -37,6 +37,8 @@ pub struct QueueRow {
     pub drops: bool,
     /// After this time a message expires.
     pub time_to_live: Option<Duration>,
+    /// The queue to which its arguments send dead letters, through the default exchange.
+    pub dead_letters_to: Option<String>,
     pub ready: Option<u64>,
     pub unacknowledged: Option<u64>,
     pub consumers: Option<u64>,
@@ -85,6 +87,7 @@ impl QueueRow {
             has_priorities: false,
             drops: false,
             time_to_live: None,
+            dead_letters_to: None,
             ready: None,
             unacknowledged: None,
             consumers: None,
@@ -132,6 +135,7 @@ impl QueueRow {
             has_priorities: has_argument("x-max-priority")
                 || count("messages_ready_high").is_some_and(|high| high > 0),
             time_to_live: rule("message-ttl").map(Duration::from_millis),
+            dead_letters_to: dead_letters_to(row.get("arguments")),
             drops: DROPPING.iter().any(|rule| {
                 has_argument(&format!("x-{rule}"))
                     || has(row.get("effective_policy_definition"), rule)
@@ -144,6 +148,18 @@ impl QueueRow {
             flow: None,
         })
     }
+
+    /// All that it holds, delivered or not.
+    pub fn messages(&self) -> Option<u64> {
+        Some(self.ready?.saturating_add(self.unacknowledged.unwrap_or(0)))
+    }
+}
+
+/// A key that is the name of a queue where the exchange is the default one.
+fn dead_letters_to(arguments: Option<&Value>) -> Option<String> {
+    let text = |name| arguments?.get(name)?.as_str();
+    text("x-dead-letter-exchange").filter(|exchange| exchange.is_empty())?;
+    text("x-dead-letter-routing-key").map(str::to_owned)
 }
 
 impl Stats {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 const CELERY_3: &str = include_str!("../../../tests/fixtures/rabbitmq/3.10.8-celery.json");
 const CELERY_4: &str = include_str!("../../../tests/fixtures/rabbitmq/4.0.5-celery.json");
+const DRAMATIQ: &str = include_str!("../../../tests/fixtures/rabbitmq/3.10.8-dramatiq.json");
 const PLAIN: &str = include_str!("../../../tests/fixtures/rabbitmq/plain.json");
 
 /// Rows as they were recorded.
@@ -26,13 +27,10 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
     let file: Value = serde_json::from_str(file).unwrap();
     let rows = rows(file.pointer(case).unwrap());
     let exchanges = file["exchanges"].as_object().cloned().unwrap_or_default();
-    let vhost = Vhost {
-        exchanges: exchanges
-            .into_iter()
-            .map(|(name, kind)| (name, kind.as_str().unwrap().to_owned()))
-            .collect(),
-        queues: rows.iter().map(|row| row.name.clone()).collect(),
-    };
+    let exchanges = exchanges
+        .into_iter()
+        .map(|(name, kind)| (name, kind.as_str().unwrap().to_owned()));
+    let vhost = Vhost::of(exchanges.collect(), rows.iter());
     let config = config();
     let layouts: Vec<Box<dyn Layout>> = LAYOUTS
         .iter()
@@ -150,6 +148,35 @@ fn native_delayed_delivery_is_one_queue_of_scheduled_jobs() {
     assert_eq!(delayed.head, Head::Unknown(Reason::OnlyScheduledSeen));
     assert_eq!(delayed.counters.enqueued, None);
     assert_eq!(seen["qq"].jobs.ready, Some(2));
+}
+
+#[test]
+fn dramatiqs_three_queues_are_one() {
+    let jobs = |ready, in_progress, scheduled, failed| Jobs {
+        ready: Some(ready),
+        in_progress: Some(in_progress),
+        scheduled: Some(scheduled),
+        failed: Some(failed),
+        ..Jobs::default()
+    };
+    for (case, default, emails) in [
+        ("/waiting", jobs(2, 0, 1, 0), jobs(1, 0, 0, 0)),
+        ("/running", jobs(12, 4, 2, 2), jobs(0, 0, 0, 0)),
+        ("/after_stop", jobs(14, 0, 2, 2), jobs(0, 0, 0, 0)),
+    ] {
+        let seen = observe(DRAMATIQ, case);
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["default", "emails"]);
+        assert!(seen.values().all(|one| one.system == System::Dramatiq));
+        assert_eq!(seen["default"].jobs, default, "{case}");
+        assert_eq!(seen["emails"].jobs, emails, "{case}");
+    }
+    let running = &observe(DRAMATIQ, "/running")["default"];
+    assert_eq!(running.consumers, Some(1));
+    let counters = running.counters;
+    assert_eq!(
+        (counters.enqueued, counters.started, counters.finished),
+        (Some(23), Some(11), Some(5))
+    );
 }
 
 #[test]

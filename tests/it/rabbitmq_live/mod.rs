@@ -2,6 +2,7 @@
 
 mod celery;
 mod celery_waits;
+mod dramatiq;
 mod faults;
 mod flow;
 mod numbers;
