@@ -18,6 +18,7 @@ mod access;
 mod alerts;
 mod budget;
 mod cli;
+mod dashboards;
 mod dashboards_live;
 mod demo;
 mod exposition;

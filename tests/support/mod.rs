@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod grafana;
 pub mod http;
 pub mod keda;
+pub mod lint;
 pub mod metrics;
 pub mod node;
 pub mod process;

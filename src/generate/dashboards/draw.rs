@@ -57,7 +57,7 @@ impl Kind {
                     "thresholdsStyle": { "mode": if has_limit { "dashed" } else { "off" } },
                 })
             }
-            Self::Timeline => json!({ "fillOpacity": 75, "lineWidth": 0, "spanNulls": false }),
+            Self::Timeline => json!({ "fillOpacity": 75, "lineWidth": 0 }),
             Self::Table => json!({
                 "align": "auto",
                 "cellOptions": { "type": "auto" },
