@@ -1,6 +1,7 @@
 //! `make stack`: workers hang, and somebody is told through the shipped rules and inhibitions; they go on,
 //! and that is told too.
 
+use crate::support::grafana::{Dashboard, fill};
 use crate::support::http;
 use crate::support::process::{PATIENCE, Process, eventually, run};
 use crate::support::root;
@@ -151,6 +152,19 @@ fn hanging_workers_reach_the_webhook_and_then_are_resolved() {
     });
     let overdue = webhook.alert("firing", "TailbackQueueOldestJobOverdue", "emails");
     assert_eq!(overdue, None);
+
+    // And the dashboards mark it.
+    let emails = [
+        ("broker", "demo"),
+        ("system", "celery"),
+        ("queue", "emails"),
+    ];
+    for dashboard in Dashboard::shipped() {
+        let marks = query(&fill(dashboard.annotation("Alerts"), &emails));
+        let mut marks = marks.iter().map(|mark| &mark["metric"]["alertname"]);
+        let is_marked = marks.any(|name| name == "TailbackQueueStalled");
+        assert!(is_marked, "{}", dashboard.file);
+    }
 
     signal("CONT", &worker);
     eventually("told that it is over", LONG, || stalled("resolved"));

@@ -148,5 +148,6 @@ pub(super) fn on_time(labels: &str, over: Over) -> String {
     } else {
         (sum_by(labels, &late), sum_by(labels, &started))
     };
-    finite(&format!("1 - {late} / {started}"))
+    // Late starts are seen in the jobs, starts may be counted by the broker, a poll apart.
+    finite(&format!("clamp_min(1 - {late} / {started}, 0)"))
 }

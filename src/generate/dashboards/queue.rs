@@ -210,18 +210,13 @@ fn all_jobs() -> Vec<Panel> {
         Panel::new(Kind::Stack, "Ready by priority", Unit::Count, 12)
             .about(QUEUE_PRIORITY_JOBS.help)
             .each("priority {{priority}}", sum_by("priority", &by_priority)),
-        Panel::new(
-            Kind::Lines,
-            "Jobs that no queue is known of",
-            Unit::Count,
-            12,
-        )
-        .about(SYSTEM_JOBS.help)
-        .each(
-            "{{state}} ({{system}}, {{broker}})",
-            max_by("broker, system, state", &select(&SYSTEM_JOBS)),
-        )
-        .without("told by queue"),
+        Panel::new(Kind::Lines, "Jobs of the whole job system", Unit::Count, 12)
+            .about(SYSTEM_JOBS.help)
+            .each(
+                "{{state}} ({{system}}, {{broker}})",
+                max_by("broker, system, state", &select(&SYSTEM_JOBS)),
+            )
+            .without("told by queue"),
     ]
 }
 
