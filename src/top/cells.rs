@@ -52,7 +52,7 @@ const fn words(title: &'static str, width: u16, rank: u8, cell: fn(&Queue) -> St
     }
 }
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     words("SYSTEM", 8, 6, |queue| human::name(&queue.system)),
     words("BROKER", 12, 9, |queue| human::name(&queue.broker)),
     number("LATENCY", 12, "latency", 0, latency),
@@ -66,6 +66,9 @@ const COLUMNS: [Column; 14] = [
         count(queue.jobs.scheduled)
     }),
     number("RETRY", 7, "retry", 12, |queue| count(queue.jobs.retry)),
+    number("DEFER", 7, "deferred", 14, |queue| {
+        count(queue.jobs.deferred)
+    }),
     number("FAILED", 7, "failed", 10, |queue| count(queue.jobs.failed)),
     number("IN", 8, "enqueued", 3, |queue| {
         rate(queue.enqueued_per_second)
@@ -79,10 +82,14 @@ const COLUMNS: [Column; 14] = [
     number("WORKERS", 7, "", 13, workers),
 ];
 
-/// The columns that fit beside the name, in their order.
-pub(super) fn fitting(width: u16) -> Vec<&'static Column> {
+/// The columns that fit beside the name, in their order. The one that is sorted by comes first.
+pub(super) fn fitting(width: u16, sort: &str) -> Vec<&'static Column> {
+    let rank = |column: &Column| match column.sort == sort {
+        true => 0,
+        false => column.rank + 1,
+    };
     let mut by_rank: Vec<_> = COLUMNS.iter().collect();
-    by_rank.sort_by_key(|column| column.rank);
+    by_rank.sort_by_key(|column| rank(column));
     let mut left = width.saturating_sub(NAME_MIN);
     let fit = by_rank.into_iter().take_while(|column| {
         let needed = column.width + GAP;
@@ -90,9 +97,9 @@ pub(super) fn fitting(width: u16) -> Vec<&'static Column> {
         left = left.saturating_sub(needed);
         fits
     });
-    let last = fit.last().map(|column| column.rank);
+    let last = fit.last().map(rank);
     let fit = COLUMNS.iter();
-    fit.filter(|column| last.is_some_and(|last| column.rank <= last))
+    fit.filter(|column| last.is_some_and(|last| rank(column) <= last))
         .collect()
 }
 
@@ -141,18 +148,34 @@ mod tests {
 
     #[test]
     fn what_matters_most_fits_80_columns_and_all_fit_a_wide_terminal() {
-        let titles = |width| {
-            let fit = fitting(width).into_iter();
+        let titles = |width, sort| {
+            let fit = fitting(width, sort).into_iter();
             fit.map(|column| column.title).collect::<Vec<_>>()
         };
-        assert_eq!(titles(80), ["LATENCY", "READY", "IN", "OUT", "DRAINS IN"]);
-        assert_eq!(titles(30), Vec::<&str>::new());
-        assert_eq!(titles(40), ["LATENCY"]);
-        assert_eq!(titles(250).len(), COLUMNS.len());
+        assert_eq!(
+            titles(80, "worst"),
+            ["LATENCY", "READY", "IN", "OUT", "DRAINS IN"]
+        );
+        assert_eq!(
+            titles(80, "failed"),
+            ["LATENCY", "READY", "FAILED", "IN", "OUT"]
+        );
+        assert_eq!(titles(30, "worst"), [""; 0]);
+        assert_eq!(titles(40, "worst"), ["LATENCY"]);
+        assert_eq!(titles(40, "failed"), ["FAILED"]);
+        assert_eq!(titles(250, "worst").len(), COLUMNS.len());
         for width in 0..300 {
-            let fit = fitting(width);
+            let fit = fitting(width, "retry");
             let used: u16 = fit.iter().map(|column| column.width + GAP).sum();
             assert!(fit.is_empty() || used + NAME_MIN <= width, "{width}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_sorted_by_can_be_shown() {
+        for sort in super::super::SORTS {
+            let is_shown = COLUMNS.iter().any(|column| column.sort == sort);
+            assert!(is_shown || ["worst", "name"].contains(&sort), "{sort}");
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), area);
         return;
     };
-    let lines = facts(state, queue);
+    let lines = facts(state, queue, area.width);
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let [facts, charts] =
         Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
@@ -31,15 +31,33 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State) {
     draw_history(frame, charts, state, history);
 }
 
-fn facts<'a>(state: &State, queue: &'a Queue) -> Vec<Line<'a>> {
-    let fact = |name: &'static str, value: String| {
-        vec![
-            Span::styled(format!("{name:<10}"), dim()),
-            Span::raw(format!("{value:<14}")),
-        ]
-    };
-    let line = |facts: Vec<Vec<Span<'a>>>| Line::from(facts.concat());
+/// A fact's name, its value, and the gap to the next.
+const NAME: usize = 10;
+const VALUE: usize = 12;
+const GAP: usize = 2;
+
+/// As many beside each other as fit, what matters most first.
+fn facts<'a>(state: &State, queue: &'a Queue, width: u16) -> Vec<Line<'a>> {
     let jobs = &queue.jobs;
+    let facts = [
+        ("latency", latency(queue)),
+        ("bounds", bounds(queue)),
+        ("from", queue.source.clone()),
+        ("ready", count(jobs.ready)),
+        ("running", count(jobs.in_progress)),
+        ("failed", count(jobs.failed)),
+        ("in", rate(queue.enqueued_per_second)),
+        ("out", rate(queue.started_per_second)),
+        ("drains in", duration(queue.drain_seconds)),
+        ("objective", objective(queue)),
+        ("workers", workers(queue)),
+        ("scheduled", count(jobs.scheduled)),
+        ("retry", count(jobs.retry)),
+        ("deferred", count(jobs.deferred)),
+    ];
+    let value = facts.iter().map(|(_, value)| value.chars().count()).max();
+    let value = value.unwrap_or(0).max(VALUE);
+    let across = ((usize::from(width) + GAP) / (NAME + value + GAP)).max(1);
     let name = human::name(&queue.queue);
     let paused = if queue.paused == Some(true) {
         "  PAUSED"
@@ -47,41 +65,23 @@ fn facts<'a>(state: &State, queue: &'a Queue) -> Vec<Line<'a>> {
         ""
     };
     let place = format!(
-        "  {} on {}{paused}",
+        "{} on {}{paused}",
         human::name(&queue.system),
         human::name(&queue.broker)
     );
     let mut lines = vec![
-        Line::from(vec![
-            Span::styled(name, bold(state, Color::Cyan)),
-            Span::raw(place),
-        ]),
-        Line::default(),
-        line(vec![
-            fact("latency", latency(queue)),
-            fact("bounds", format!("{}  ", bounds(queue))),
-            fact("from", queue.source.clone()),
-        ]),
-        line(vec![
-            fact("ready", count(jobs.ready)),
-            fact("running", count(jobs.in_progress)),
-            fact("failed", count(jobs.failed)),
-        ]),
-        line(vec![
-            fact("scheduled", count(jobs.scheduled)),
-            fact("retry", count(jobs.retry)),
-            fact("deferred", count(jobs.deferred)),
-        ]),
-        line(vec![
-            fact("in", rate(queue.enqueued_per_second)),
-            fact("out", rate(queue.started_per_second)),
-            fact("drains in", duration(queue.drain_seconds)),
-        ]),
-        line(vec![
-            fact("workers", workers(queue)),
-            fact("objective", objective(queue)),
-        ]),
+        Line::styled(name, bold(state, Color::Cyan)),
+        Line::raw(place),
     ];
+    lines.extend(facts.chunks(across).map(|facts| {
+        let spans = facts.iter().flat_map(|(name, is)| {
+            [
+                Span::styled(format!("{name:<NAME$}"), dim()),
+                Span::raw(format!("{is:<width$}", width = value + GAP)),
+            ]
+        });
+        Line::from_iter(spans)
+    }));
     let reasons = [
         ("latency", &queue.latency_unknown_reason),
         ("upper bound", &queue.latency_max_unknown_reason),

@@ -26,7 +26,7 @@ fn text(answers: &Answers) -> String {
         .collect();
     let lengths = names.iter().map(|name| name.chars().count());
     let width = lengths.max().unwrap_or(0).clamp("QUEUE".len(), 40);
-    let columns = fitting(u16::MAX);
+    let columns = fitting(u16::MAX, "");
     let mut text = String::new();
     let mut line = |name: &str, cells: Vec<String>| {
         let mut line = format!("{name:<width$}");

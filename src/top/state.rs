@@ -79,10 +79,9 @@ impl State {
     pub(super) fn question(&mut self) -> Question {
         self.asked_offset = self.offset;
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let usual_is_descending = self.options.sort != "name";
-        let order = match usual_is_descending == self.is_reversed {
-            true => "ascending",
-            false => "descending",
+        let order = match self.is_descending() {
+            true => "descending",
+            false => "ascending",
         };
         Question {
             list: format!(
@@ -97,6 +96,11 @@ impl State {
                 format!("api/v1/queues/{}", names.join("/"))
             }),
         }
+    }
+
+    /// Numbers usually are, names not.
+    pub(super) fn is_descending(&self) -> bool {
+        (self.options.sort != "name") != self.is_reversed
     }
 
     pub(super) fn fold(&mut self, answer: Answer) {

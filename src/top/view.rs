@@ -14,8 +14,17 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 /// Brokers that are not well, told in lines of their own; more are only counted.
 const TROUBLES: usize = 4;
 
+/// Of the height, for troubles.
+const TROUBLES_PART: usize = 3;
+
 pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State) {
-    let troubles = troubles(state);
+    let width = usize::from(frame.area().width);
+    let mut troubles: Vec<Line<'_>> = troubles(state)
+        .iter()
+        .flat_map(|trouble| wrapped(trouble, width))
+        .map(|line| Line::styled(line, bold(state, Color::Red)))
+        .collect();
+    troubles.truncate(usize::from(frame.area().height) / TROUBLES_PART);
     let [title, trouble, body, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(u16::try_from(troubles.len()).unwrap_or(0)),
@@ -49,10 +58,7 @@ pub(super) fn dim() -> Style {
 }
 
 fn head(state: &State) -> Line<'_> {
-    let mut spans = vec![
-        Span::styled("tailback top", bold(state, Color::Cyan)),
-        Span::raw(format!("  {}", state.options.title)),
-    ];
+    let mut spans = vec![Span::styled("tailback top", bold(state, Color::Cyan))];
     if let Some(shown) = &state.shown {
         let up = shown.brokers.iter().filter(|broker| broker.up).count();
         let total = human::count(shown.list.total as u64);
@@ -62,67 +68,98 @@ fn head(state: &State) -> Line<'_> {
             shown.brokers.len()
         )));
     }
+    spans.push(Span::styled(format!("  {}", state.options.title), dim()));
     Line::from(spans)
 }
 
-/// What is wrong, a line each.
-fn troubles(state: &State) -> Vec<Line<'static>> {
-    let alarm = |text: String| Line::styled(text, bold(state, Color::Red));
+/// What is wrong, each in its words.
+fn troubles(state: &State) -> Vec<String> {
     if let Some(lost) = &state.lost {
         let old = if state.shown.is_some() {
             "; the numbers below are old"
         } else {
             ""
         };
-        return vec![alarm(format!("NO ANSWER{old}: {lost}"))];
+        return vec![format!("NO ANSWER{old}: {lost}")];
     }
     let Some(shown) = &state.shown else {
         return Vec::new();
     };
-    let mut lines: Vec<_> = shown
-        .list
-        .unavailable
-        .iter()
-        .map(|unavailable| alarm(format!("DOWN  {}", human::name(&unavailable.reason))))
+    let unavailable = shown.list.unavailable.iter();
+    let mut all: Vec<_> = unavailable
+        .map(|unavailable| format!("DOWN  {}", human::name(&unavailable.reason)))
         .collect();
     let failing = |broker: &&Broker| !broker.up && broker.fresh;
-    lines.extend(shown.brokers.iter().filter(failing).map(|broker| {
+    all.extend(shown.brokers.iter().filter(failing).map(|broker| {
         let name = human::name(&broker.broker);
-        alarm(format!("FAILING  broker {name}: its last poll failed"))
+        format!("FAILING  broker {name}: its last poll failed")
     }));
-    let more = lines.len().saturating_sub(TROUBLES);
-    lines.truncate(TROUBLES);
+    let more = all.len().saturating_sub(TROUBLES);
+    all.truncate(TROUBLES);
     if more > 0 {
-        lines.push(alarm(format!("and {more} more")));
+        all.push(format!("and {more} more"));
+    }
+    all
+}
+
+/// A text in lines of at most so many characters, broken between words where there are some.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let mut left: Vec<char> = word.chars().collect();
+        while !left.is_empty() {
+            let room = width.saturating_sub(used);
+            let length = left.len() - usize::from(left.ends_with(&[' ']));
+            let taken = match length > room {
+                // Too long for any line.
+                true if used == 0 => room.max(1),
+                true => 0,
+                false => left.len(),
+            };
+            if taken == 0 {
+                lines.push(String::new());
+                used = 0;
+                continue;
+            }
+            if let Some(line) = lines.last_mut() {
+                line.extend(left.drain(..taken));
+            }
+            used += taken;
+        }
     }
     lines
 }
 
 fn list(frame: &mut Frame<'_>, area: Rect, state: &State) {
-    if state
-        .shown
-        .as_ref()
-        .is_some_and(|shown| shown.list.queues.is_empty())
+    if let Some(shown) = &state.shown
+        && shown.list.queues.is_empty()
     {
-        let text = match state.options.search.is_empty() {
-            true => "No queue has been found yet.",
-            false => "No queue has these words in its names. Esc shows all.",
+        let text = match (
+            state.options.search.is_empty(),
+            shown.list.unavailable.is_empty(),
+        ) {
+            (false, _) => "No queue has these words in its names. Esc shows all.",
+            (true, true) => "No queue has been found yet.",
+            (true, false) => "No queue is known at present.",
         };
         frame.render_widget(Paragraph::new(format!("\n  {text}")), area);
         return;
     }
-    let columns = fitting(area.width);
-    let heads = columns.iter().map(|column| {
-        let is_sorted = column.sort == state.options.sort
-            || (column.sort == "latency" && state.options.sort == "worst");
-        let mark = match (is_sorted, state.is_reversed) {
-            (false, _) => "",
-            (true, false) => "↓",
-            (true, true) => "↑",
-        };
-        cell(format!("{}{mark}", column.title), column)
-    });
-    let heads = std::iter::once(Cell::new("QUEUE")).chain(heads);
+    let sort = match state.options.sort {
+        "worst" => "latency",
+        sort => sort,
+    };
+    let columns = fitting(area.width, sort);
+    let title = |title: &str, by: &str| match (by == sort, state.is_descending()) {
+        (false, _) => title.to_owned(),
+        (true, true) => format!("{title}↓"),
+        (true, false) => format!("{title}↑"),
+    };
+    let heads = columns
+        .iter()
+        .map(|column| cell(title(column.title, column.sort), column));
+    let heads = std::iter::once(Cell::new(title("QUEUE", "name"))).chain(heads);
     let head =
         Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD | Modifier::UNDERLINED));
     let rows = state.rows().map(|(place, queue)| {
@@ -174,7 +211,7 @@ fn foot(state: &State) -> Line<'_> {
             Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)),
             Span::styled("  Enter keeps it, Esc drops it", dim()),
         ]),
-        Mode::Queue => Line::styled("Esc back  q quit", dim()),
+        Mode::Queue => Line::styled("q quit  Esc back", dim()),
         Mode::List => {
             let filter = match state.options.search.as_str() {
                 "" => String::new(),
@@ -184,8 +221,36 @@ fn foot(state: &State) -> Line<'_> {
             Line::from(vec![
                 Span::styled(filter, bold(state, Color::Cyan)),
                 Span::raw(sort),
-                Span::styled("↑↓ Enter look  / filter  s sort  r reverse  q quit", dim()),
+                Span::styled("q quit  ↑↓ Enter look  / filter  s sort  r reverse", dim()),
             ])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_broken_between_words_where_they_can_be() {
+        for (width, want) in [
+            (80, vec!["it is down: refused"]),
+            (11, vec!["it is down:", "refused"]),
+            (6, vec!["it is", "down:", "refuse", "d"]),
+            (
+                1,
+                "itisdown:refused"
+                    .split("")
+                    .filter(|c| !c.is_empty())
+                    .collect(),
+            ),
+        ] {
+            let lines = wrapped("it is down: refused", width);
+            let lines: Vec<_> = lines.iter().map(|line| line.trim_end()).collect();
+            let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+            assert_eq!(lines, want, "{width}");
+        }
+        assert_eq!(wrapped("", 0), [""]);
+        assert_eq!(wrapped("ab", 0).concat(), "ab");
     }
 }

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::num::NonZero;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use vt100::{Color, Parser};
 
@@ -14,6 +15,7 @@ use vt100::{Color, Parser};
 pub struct Terminal {
     pty: Arc<Pty>,
     screen: Arc<Mutex<Parser>>,
+    reader: Option<JoinHandle<()>>,
     child: Child,
 }
 
@@ -30,15 +32,20 @@ impl Terminal {
         let child = command.spawn(pts).unwrap();
         let pty = Arc::new(pty);
         let screen = Arc::new(Mutex::new(parser(24, 80)));
-        let (reader, parser) = (Arc::clone(&pty), Arc::clone(&screen));
-        std::thread::spawn(move || {
+        let (output, parser) = (Arc::clone(&pty), Arc::clone(&screen));
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // The terminal says that it is gone by an error.
-            while let Ok(count @ 1..) = (&*reader).read(&mut bytes) {
+            // The terminal says that nobody writes any more by an error.
+            while let Ok(count @ 1..) = (&*output).read(&mut bytes) {
                 parser.lock().unwrap().process(&bytes[..count]);
             }
         });
-        Self { pty, screen, child }
+        Self {
+            pty,
+            screen,
+            reader: Some(reader),
+            child,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -101,10 +108,14 @@ impl Terminal {
         !parser.screen().alternate_screen() && !parser.screen().hide_cursor()
     }
 
+    /// Waits until the program has ended and all that it has written is on the screen.
     pub fn wait_end(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap();
+                }
                 return status;
             }
             assert!(Instant::now() < until, "it still runs:\n{}", self.text());
