@@ -51,7 +51,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let cancelled = CancellationToken::new();
     let mut server = tokio::spawn(http::serve(
         listener,
-        AppState::new(snapshot.clone(), own.clone(), access),
+        http::router(AppState::new(snapshot.clone(), own.clone(), access)),
         cancelled.clone(),
     ));
     let mut scaler = tokio::spawn(Keda::serve(keda, snapshot, cancelled.clone()));
@@ -75,7 +75,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         name = signals.next() => tracing::info!("{name}: stopping"),
         ended = &mut server => {
-            ended.context("the HTTP server has failed")?.context("the HTTP server has stopped")?;
+            ended.context("the HTTP server has failed")?;
             anyhow::bail!("the HTTP server has stopped");
         }
         ended = &mut scaler => {

@@ -9,6 +9,7 @@ mod health;
 mod history;
 mod listing;
 mod problem;
+mod serve;
 mod status;
 
 use crate::metrics::OwnMetrics;
@@ -17,12 +18,9 @@ pub use auth::Access;
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
-use axum::serve::ListenerExt;
-use std::io;
+pub use serve::serve;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 /// What every handler may use.
 #[derive(Clone)]
@@ -69,21 +67,4 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(problem::only_get)
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard))
         .with_state(state)
-}
-
-/// Serves until cancelled, then lets the requests under way end.
-pub async fn serve(
-    listener: TcpListener,
-    state: AppState,
-    cancelled: CancellationToken,
-) -> io::Result<()> {
-    // Without this the last segment of a large exposition waits for an acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-    });
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(cancelled.cancelled_owned())
-        .await
 }
