@@ -148,8 +148,15 @@ fn read_root(root: Table<'_>, env: &Environment) -> Config {
         );
     }
     let names = brokers.names();
-    let brokers = read_brokers(&brokers, &defaults, env);
+    let mut brokers = read_brokers(&brokers, &defaults, env);
     let objectives = objectives::read(&root, &names);
+    for broker in &mut brokers {
+        if let Endpoint::RabbitMq(rabbitmq) = &mut broker.endpoint
+            && let Some(declared) = &mut rabbitmq.declare_objectives
+        {
+            declared.clone_from(&objectives);
+        }
+    }
     root.finish();
     Config {
         http,

@@ -323,6 +323,8 @@ pub struct RabbitMq {
     /// Globs of queues whose depth is read fresh through AMQP (`queue.declare passive`) at every
     /// poll; names without wildcards are also the queues read when the management API is absent.
     pub declare: Vec<String>,
+    /// The queues that these name are declared too. Default: none.
+    pub declare_objectives: Option<Objectives>,
     /// At most this many passive declares per poll. Default 100.
     pub declare_limit: u32,
     /// Also show exclusive, reply, pidbox and event queues. Default false.

@@ -7,7 +7,7 @@ use super::reader::Table;
 use super::selection::read_queue_globs;
 use super::url::{BrokerUrl, decode};
 use super::values::Texts;
-use super::{HostPort, Management, RabbitMq, systems};
+use super::{HostPort, Management, Objectives, RabbitMq, systems};
 use crate::redact::Secret;
 
 /// The schemes of AMQP URLs.
@@ -35,6 +35,7 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
     let credentials = Credentials::read(table, ["username", "password_file", "password_env"], env);
     let vhosts = table.texts("vhosts");
     let declare = read_queue_globs(table, "declare");
+    let by_objective = table.boolean("declare_objectives");
     let declare_limit = table.integer("declare_limit", 0..=10_000);
     let internal_queues = table
         .boolean("internal_queues")
@@ -84,6 +85,10 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
         vhosts: vhosts.unwrap_or_else(|| vec![vhost]),
         tls,
         declare,
+        // They are read when the brokers' names are known.
+        declare_objectives: by_objective
+            .is_some_and(|wanted| wanted.value)
+            .then(Objectives::default),
         declare_limit: declare_limit
             .and_then(|limit| u32::try_from(limit.value).ok())
             .unwrap_or(DEFAULT_DECLARE_LIMIT),

@@ -78,12 +78,16 @@ pub(super) struct QueueBody {
     /// What single jobs' recorded times add up to; null where the job system records none.
     measured: Option<MeasuredBody>,
     consumers: Option<u64>,
+    /// Share of time in which the broker could have handed a job to a consumer at once.
+    consumer_capacity: Option<f64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
     /// Why the other numbers are null, where one is that has no reason of its own here.
     null_reason: Option<&'static str>,
     /// When these numbers were read.
     observed_timestamp_seconds: f64,
+    /// How much earlier the broker may have noted what `jobs.ready` says.
+    ready_age_seconds: f64,
     /// How often they are read at present.
     interval_seconds: f64,
 }
@@ -251,12 +255,14 @@ impl QueueBody {
             flow: queue.flow.as_deref().map(FlowBody::new),
             measured: queue.measured.as_deref().map(MeasuredBody::new),
             consumers: queue.consumers,
+            consumer_capacity: queue.consumer_capacity,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
             null_reason: has_null(queue).then_some(
                 "the job system does not write it down for each queue, or it has not been seen yet",
             ),
             observed_timestamp_seconds: secs(queue.observed.wall),
+            ready_age_seconds: queue.ready_age.as_secs_f64(),
             interval_seconds: queue.interval.as_secs_f64(),
         }
     }
@@ -287,6 +293,7 @@ fn has_null(queue: &QueueSnapshot) -> bool {
         .chain(&others)
         .any(Option::is_none)
         || times.iter().any(Option::is_none)
+        || queue.consumer_capacity.is_none()
 }
 
 /// Why there is no upper bound of a latency that is known.

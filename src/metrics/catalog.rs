@@ -95,6 +95,8 @@ catalog! {
         "Job slots needed to keep the objective; absent without one.";
     QUEUE_CONSUMERS = Gauge "tailback_queue_consumers" QUEUE,
         "Consumers or workers attached to the queue.";
+    QUEUE_CONSUMER_CAPACITY = Gauge "tailback_queue_consumer_capacity_ratio" QUEUE,
+        "Share of time in which the broker could have handed a job to a consumer at once; classic RabbitMQ queues with consumers only.";
     QUEUE_BUSY_WORKERS = Gauge "tailback_queue_busy_workers" QUEUE,
         "Workers executing a job of the queue.";
     QUEUE_PAUSED = Gauge "tailback_queue_paused" QUEUE, "1 if the job system has paused the queue.";

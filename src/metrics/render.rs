@@ -146,6 +146,9 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     each(encoder, queues, &QUEUE_CONSUMERS, |queue| {
         count(queue.consumers)
     });
+    each(encoder, queues, &QUEUE_CONSUMER_CAPACITY, |queue| {
+        queue.consumer_capacity.map(Value::Float)
+    });
     each(encoder, queues, &QUEUE_BUSY_WORKERS, |queue| {
         count(queue.busy_workers)
     });

@@ -5,6 +5,8 @@
 pub struct MonotoneCounter {
     total: u64,
     raw: u64,
+    /// The part of a sum that has gone and may come back.
+    missing: u64,
 }
 
 impl MonotoneCounter {
@@ -15,6 +17,24 @@ impl MonotoneCounter {
         self.total = self.total.saturating_add(gained);
         self.raw = raw;
         self.total
+    }
+
+    /// As [`Self::observe`] for a raw total that may be the sum of several owners': when it falls,
+    /// one of them has gone, and what the others show had happened before. So a fall adds nothing.
+    /// Nor does a rise by all that went or more: whoever was only out of sight brings back what has
+    /// been counted. Where it restarted instead, as much may then be left out, once.
+    pub fn observe_sum(&mut self, raw: u64) -> u64 {
+        match raw.checked_sub(self.raw) {
+            None => {
+                self.missing = self.missing.saturating_add(self.raw - raw);
+                self.raw = raw;
+            }
+            Some(gained) if self.missing > 0 && gained >= self.missing => {
+                self.raw = self.raw.saturating_add(std::mem::take(&mut self.missing));
+            }
+            Some(_) => {}
+        }
+        self.observe(raw)
     }
 
     pub const fn total(self) -> u64 {
@@ -36,12 +56,34 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_part_that_leaves_a_sum_takes_nothing_away_and_adds_nothing() {
+        let mut counter = MonotoneCounter::default();
+        assert_eq!(
+            [50, 20, 20, 45].map(|raw| counter.observe_sum(raw)),
+            [50, 50, 50, 75]
+        );
+    }
+
+    #[test]
+    fn a_part_that_comes_back_to_a_sum_is_not_counted_again() {
+        let mut counter = MonotoneCounter::default();
+        assert_eq!(
+            [500, 200, 210, 515, 520].map(|raw| counter.observe_sum(raw)),
+            [500, 500, 510, 515, 520]
+        );
+    }
+
     proptest! {
         #[test]
         fn it_never_goes_backwards(raws in prop::collection::vec(0u64..1_000_000, 1..50)) {
             let mut counter = MonotoneCounter::default();
             let totals: Vec<u64> = raws.iter().map(|raw| counter.observe(*raw)).collect();
             prop_assert!(totals.windows(2).all(|pair| pair[0] <= pair[1]));
+            let mut sum = MonotoneCounter::default();
+            let totals: Vec<u64> = raws.iter().map(|raw| sum.observe_sum(*raw)).collect();
+            prop_assert!(totals.windows(2).all(|pair| pair[0] <= pair[1]));
+            prop_assert!(sum.total() <= counter.total());
         }
     }
 }

@@ -72,6 +72,8 @@ pub struct Observation {
     /// How often the queue is read, where that is less often than its broker is polled.
     pub interval: Option<Duration>,
     pub jobs: Jobs,
+    /// How much older than the end of the window the number of ready jobs may be.
+    pub ready_age: Duration,
     /// Why a state is unknown here that the system can tell elsewhere.
     pub jobs_unknown: Option<Reason>,
     /// How many jobs are ready at least, where it is not known how many there are.
@@ -88,11 +90,16 @@ pub struct Observation {
     pub prefetched: Option<u64>,
     /// Consumers or workers attached to the queue.
     pub consumers: Option<u64>,
+    /// The share of time in which a job could have been handed to a consumer at once.
+    pub consumer_capacity: Option<f64>,
     /// Workers executing a job of the queue.
     pub busy_workers: Option<u64>,
     pub paused: Option<bool>,
     /// Totals as the broker or job system counts them; they may fall back when it restarts.
     pub counters: Counters,
+    /// Whether the totals may be sums over several nodes: when they fall back, one node's part may
+    /// be missing, and the rest is no news.
+    pub counters_are_sums: bool,
     /// Positions or counts, from which the flow model infers what `head` and `counters` do not say.
     pub flow: Option<FlowSample>,
     /// What a front end that reads statistics knows beside its latest sample.
@@ -110,6 +117,7 @@ impl Observation {
             window,
             interval: None,
             jobs: Jobs::default(),
+            ready_age: Duration::ZERO,
             jobs_unknown: None,
             ready_at_least: None,
             priorities: Vec::new(),
@@ -118,9 +126,11 @@ impl Observation {
             next_due: None,
             prefetched: None,
             consumers: None,
+            consumer_capacity: None,
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
+            counters_are_sums: false,
             flow: None,
             statistics: FlowStatistics::default(),
             measured: None,

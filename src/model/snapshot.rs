@@ -126,6 +126,8 @@ pub struct QueueSnapshot {
     /// How often the queue is read at present: a quiet one less often where the budget is short.
     pub interval: Duration,
     pub jobs: Jobs,
+    /// So much earlier the broker may have noted how many jobs are ready.
+    pub ready_age: Duration,
     pub jobs_unknown: Option<Reason>,
     pub ready_at_least: Option<u64>,
     pub priorities: Vec<(u8, u64)>,
@@ -137,6 +139,7 @@ pub struct QueueSnapshot {
     /// Delivered to workers, but with early acknowledgement not yet started.
     pub prefetched: Option<u64>,
     pub consumers: Option<u64>,
+    pub consumer_capacity: Option<f64>,
     pub busy_workers: Option<u64>,
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.

@@ -33,6 +33,7 @@ impl RabbitMqSource {
         })?;
         self.version = overview.version;
         self.counts_messages = overview.counts_messages;
+        self.is_single_node = overview.is_single_node;
         for state in &mut self.states {
             state.flows.set_single_node(overview.is_single_node);
         }

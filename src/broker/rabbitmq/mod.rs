@@ -48,7 +48,7 @@ mod transport;
 use super::wire::Meter;
 use super::{BrokerError, Source};
 use crate::clock;
-use crate::config::{self, Broker, Layouts};
+use crate::config::{self, Broker, Layouts, Objectives};
 use crate::layout::LAYOUTS;
 use crate::layout::rabbitmq::flow::Flows;
 use crate::model::{Cost, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
@@ -76,6 +76,9 @@ pub struct RabbitMqSource {
     vhosts: Vec<String>,
     states: Vec<VhostState>,
     declare: GlobSet,
+    /// Declared are also the queues that these name, in a broker of this name.
+    declare_objectives: Option<Objectives>,
+    name: Arc<str>,
     declare_limit: usize,
     /// Displayed names that can be read without a list of queues.
     literals: Vec<String>,
@@ -83,6 +86,8 @@ pub struct RabbitMqSource {
     version: Option<Arc<str>>,
     /// Whether the broker counts messages.
     counts_messages: bool,
+    /// Whether it is known to be one node, whose counters are no sums.
+    is_single_node: bool,
     /// How long a poll may spend on asking for the pasts of queues.
     history_time: Duration,
     /// What times are counted from.
@@ -153,7 +158,7 @@ impl RabbitMqSource {
                         Layouts::Auto => true,
                         Layouts::Only(systems) => systems.contains(&row.system),
                     })
-                    .filter_map(|row| Some(row.rabbitmq?(config)))
+                    .filter_map(|row| Some((row.system, row.rabbitmq?(config))))
                     .collect(),
                 filter: broker.queues.clone(),
                 with_internal: config.internal_queues,
@@ -166,11 +171,14 @@ impl RabbitMqSource {
                 .collect(),
             vhosts: config.vhosts.clone(),
             declare: naming::matcher(&config.declare),
+            declare_objectives: config.declare_objectives.clone(),
+            name: Arc::clone(&broker.name),
             declare_limit: usize::try_from(config.declare_limit).unwrap_or(usize::MAX),
             literals: naming::literals(named),
             discovery_interval: broker.poll.discovery_interval,
             version: None,
             counts_messages: false,
+            is_single_node: false,
             history_time: timeout / 4,
             started: clock::now().mono,
             discovered: false,
@@ -184,6 +192,9 @@ impl RabbitMqSource {
             .iter()
             .filter_map(|member| self.selection.observe(member))
             .collect();
+        for seen in &mut success.observations {
+            seen.counters_are_sums = !self.is_single_node;
+        }
         if !(self.counts_messages && matches!(self.presence, Presence::Seen { .. })) {
             for seen in &mut success.observations {
                 let is_queue = seen.jobs.ready.is_some();

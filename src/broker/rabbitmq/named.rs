@@ -3,28 +3,37 @@
 
 use super::amqp::Declared;
 use super::naming;
-use super::round::Roster;
+use super::round::{Member, Roster};
 use super::{POLLS_BEFORE_FALLBACK, Presence, RabbitMqSource};
 use crate::broker::BrokerError;
 use crate::clock;
+use crate::config::Objectives;
 use crate::layout::rabbitmq::{QueueRow, Vhost};
-use crate::model::{DropReason, ErrorKind, PollSuccess, Window};
+use crate::model::{DropReason, ErrorKind, Objectives as _, PollSuccess, Window};
 use std::collections::BTreeMap;
 
 impl RabbitMqSource {
-    /// Reads the depth of the queues that `declare` names afresh.
+    /// Whether the depth of a queue is to be read afresh.
+    fn is_declared(&self, member: &Member) -> bool {
+        let by_objective = |objectives: &Objectives| {
+            let system = self.selection.system(member)?;
+            objectives.of(&self.name, system, &member.displayed)
+        };
+        member.waiting().is_some()
+            && (self.declare.is_match(&*member.displayed)
+                || (self.declare_objectives.as_ref())
+                    .and_then(by_objective)
+                    .is_some())
+    }
+
+    /// Reads the depth of those queues afresh.
     pub(super) async fn refresh(&mut self, roster: &mut Roster) -> Result<(), BrokerError> {
-        if self.declare.is_empty() {
-            return Ok(());
-        }
         let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         roster
             .members
             .iter()
             .enumerate()
-            .filter(|(_, member)| {
-                self.declare.is_match(&*member.displayed) && member.waiting().is_some()
-            })
+            .filter(|(_, member)| self.is_declared(member))
             .take(self.declare_limit)
             .for_each(|(index, member)| wanted.entry(member.vhost).or_default().push(index));
         for (at, indices) in wanted {

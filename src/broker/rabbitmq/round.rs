@@ -3,20 +3,20 @@
 
 use super::naming::display;
 use crate::config::QueueFilter;
-use crate::layout::rabbitmq::{Layout, QueueRow, Vhost, is_internal};
-use crate::model::{Head, Observation, Timestamp, Window};
+use crate::layout::rabbitmq::{Kind, Layout, QueueRow, Vhost, is_internal};
+use crate::model::{Head, Observation, System, Timestamp, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How old a number of the management API may be: a queue tells its own at most every 5 s
 /// (`collect_statistics_interval`), and the lengths shown are those of the last whole 5 s sample.
-/// Seen: up to 8.8 s.
-pub(super) const STATISTICS_AGE: Duration = Duration::from_secs(10);
+/// Seen: up to 9.6 s.
+pub(super) const STATISTICS_AGE: Duration = Duration::from_secs(11);
 
 /// Decides which queues are exported.
 pub(super) struct Selection {
-    pub(super) layouts: Vec<Box<dyn Layout>>,
+    pub(super) layouts: Vec<(System, Box<dyn Layout>)>,
     pub(super) filter: QueueFilter,
     pub(super) with_internal: bool,
     pub(super) max_queues: usize,
@@ -28,7 +28,8 @@ pub(super) struct Member {
     pub(super) displayed: Arc<str>,
     layout: usize,
     rows: Vec<QueueRow>,
-    /// The one of them in which jobs wait, if it is known which.
+    /// The one of them in which jobs wait, if it is known which. In a stream nothing does, and a
+    /// declare does not count those who read it.
     waiting: Option<usize>,
     window: Window,
     /// When the depth was read through AMQP, if it was.
@@ -63,7 +64,7 @@ impl Selection {
                 .layouts
                 .iter()
                 .enumerate()
-                .find_map(|(index, layout)| Some((layout.claim(&row, facts)?, index)));
+                .find_map(|(index, (_, layout))| Some((layout.claim(&row, facts)?, index)));
             // With `layouts` restricted to some, a queue may be nobody's.
             if let Some(key) = claim {
                 groups.entry(key).or_default().push(row);
@@ -78,7 +79,8 @@ impl Selection {
                 roster.over_limit += 1;
                 continue;
             }
-            let waiting = rows.iter().position(|row| row.name == queue);
+            let holds_jobs = |row: &QueueRow| row.name == queue && row.kind != Kind::Stream;
+            let waiting = rows.iter().position(holds_jobs);
             roster.members.push(Member {
                 vhost: at,
                 displayed,
@@ -91,10 +93,17 @@ impl Selection {
         }
     }
 
+    pub(super) fn system(&self, member: &Member) -> Option<System> {
+        Some(self.layouts.get(member.layout)?.0)
+    }
+
     pub(super) fn observe(&self, member: &Member) -> Option<Observation> {
         let rows: Vec<&QueueRow> = member.rows.iter().collect();
-        let mut observation = self.layouts.get(member.layout)?.observe(&rows);
+        let (_, layout) = self.layouts.get(member.layout)?;
+        let mut observation = layout.observe(&rows);
         observation.queue = Arc::clone(&member.displayed);
+        let told = member.declared.unwrap_or(member.window);
+        observation.ready_age = told.from.age_at(told.to);
         // A head's time is as old as the statistics, however fresh the depth.
         observation.window = match (member.declared, observation.head, &observation.flow) {
             (_, Head::Since { .. }, _) => member.window,
@@ -117,6 +126,9 @@ impl Member {
         if let Some(row) = self.waiting.and_then(|at| self.rows.get_mut(at)) {
             row.ready = Some(ready);
             row.consumers = Some(consumers);
+            if let Some(flow) = &mut row.flow {
+                flow.refresh(ready);
+            }
             self.declared = Some(window);
         }
     }

@@ -7,6 +7,7 @@
 //! | enqueued | `publish`; dead-lettered arrivals are not in it |
 //! | started | `deliver_get − redeliver`: each message once, however often it came back. What a classic queue held when the broker was restarted counts as redelivered from the first time on |
 //! | finished | `ack + deliver_no_ack + get_no_ack` |
+//! | consumer capacity | `consumer_capacity` of classic queues. Without consumers it says nothing; of a quorum queue whose consumers all hold as much as they may, 3.10 says 1 |
 //! | head | `head_message_timestamp`, where it can only mean waiting time |
 //!
 //! `head_message_timestamp` is the AMQP `timestamp` property of the oldest message, in whole
@@ -48,6 +49,9 @@ pub(in crate::layout) fn observe_one(system: System, rows: &[&QueueRow]) -> Obse
         return observation;
     };
     observation.consumers = row.consumers;
+    observation.consumer_capacity = row
+        .consumer_capacity
+        .filter(|_| row.kind == Kind::Classic && row.consumers.is_some_and(|count| count > 0));
     observation.head = head(row);
     observation.counters = counters(row);
     if row.kind != Kind::Stream {

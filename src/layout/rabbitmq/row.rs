@@ -42,6 +42,8 @@ pub struct QueueRow {
     pub ready: Option<u64>,
     pub unacknowledged: Option<u64>,
     pub consumers: Option<u64>,
+    /// The share of time in which a message could have been handed out at once.
+    pub consumer_capacity: Option<f64>,
     /// The `timestamp` property of the oldest message, unacknowledged ones included; its unit is
     /// whatever the publisher meant.
     pub head_timestamp: Option<f64>,
@@ -72,6 +74,7 @@ impl QueueRow {
     /// 50 ms instead of 745 kB in 125 ms).
     pub const COLUMNS: &str = "name,type,exclusive,auto_delete,arguments,\
         effective_policy_definition,messages_ready_high,messages_ready,messages_unacknowledged,consumers,\
+        consumer_capacity,\
         head_message_timestamp,message_stats.publish,message_stats.deliver_get,\
         message_stats.deliver_no_ack,message_stats.get_no_ack,message_stats.redeliver,\
         message_stats.ack";
@@ -91,6 +94,7 @@ impl QueueRow {
             ready: None,
             unacknowledged: None,
             consumers: None,
+            consumer_capacity: None,
             head_timestamp: None,
             stats: None,
             flow: None,
@@ -143,6 +147,8 @@ impl QueueRow {
             ready,
             unacknowledged: count("messages_unacknowledged"),
             consumers,
+            consumer_capacity: (row.get("consumer_capacity").and_then(Value::as_f64))
+                .filter(|share| (0.0..=1.0).contains(share)),
             head_timestamp: row.get("head_message_timestamp").and_then(Value::as_f64),
             stats: stats.or_else(|| is_reported.then(Stats::default)),
             flow: None,

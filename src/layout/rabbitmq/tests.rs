@@ -62,6 +62,7 @@ pub(super) fn config() -> crate::config::RabbitMq {
         vhosts: vec!["/".to_owned()],
         tls: Tls::default(),
         declare: Vec::new(),
+        declare_objectives: None,
         declare_limit: 0,
         internal_queues: false,
         celery: crate::config::Celery::default(),

@@ -22,6 +22,8 @@ fn queue(at: Now) -> QueueSnapshot {
         queue: "q".into(),
         observed: at,
         interval: SECOND,
+        ready_age: Duration::ZERO,
+        consumer_capacity: None,
         jobs: Jobs {
             ready: Some(0),
             ..Jobs::default()

@@ -26,6 +26,8 @@ pub struct FlowStatistics {
     /// Among the arrivals of the latest sample are some that have come at any time since then, in
     /// seconds on the clock of the spans.
     pub added_since: Option<f64>,
+    /// The queue itself has just said that nothing waits, whatever the older counts say.
+    pub is_empty: bool,
     /// All of it has happened before the first poll: it tells how old jobs are, and is not counted.
     pub is_past: bool,
 }
@@ -83,6 +85,7 @@ impl FlowStatistics {
             memory.forget_counts();
         }
         match latency {
+            _ if self.is_empty => Latency::Empty,
             Latency::Known {
                 age,
                 since,

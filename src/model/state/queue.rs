@@ -111,7 +111,10 @@ impl QueueMemory {
         let counters = observation
             .counters
             .zip_with(&mut self.counters, |raw, counter| {
-                raw.map(|raw| counter.observe(raw))
+                raw.map(|raw| match observation.counters_are_sums {
+                    true => counter.observe_sum(raw),
+                    false => counter.observe(raw),
+                })
             });
         let mut snapshot = QueueSnapshot {
             system: observation.system,
@@ -119,6 +122,7 @@ impl QueueMemory {
             observed,
             interval: observation.interval.unwrap_or_default().max(interval),
             jobs: observation.jobs,
+            ready_age: observation.ready_age,
             jobs_unknown: observation.jobs_unknown,
             ready_at_least: observation.ready_at_least,
             priorities: observation.priorities,
@@ -128,6 +132,7 @@ impl QueueMemory {
             next_due: observation.next_due,
             prefetched: observation.prefetched,
             consumers: observation.consumers,
+            consumer_capacity: observation.consumer_capacity,
             busy_workers: observation.busy_workers,
             paused: observation.paused,
             counters,

@@ -77,9 +77,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(rabbit: &RabbitMq, vhost: &str) -> Self {
+        Self::with(rabbit, vhost, "")
+    }
+
+    /// `keys` are as for [`Poller::of`].
+    pub(super) fn with(rabbit: &RabbitMq, vhost: &str, keys: &str) -> Self {
         let interval = Duration::from_secs(5);
         let state = BrokerState::new("r".into(), BrokerKind::RabbitMq, interval, 3 * interval);
-        let mut poller = Poller::of(rabbit, vhost, "");
+        let mut poller = Poller::of(rabbit, vhost, keys);
         poller.discover().unwrap();
         Self { poller, state }
     }

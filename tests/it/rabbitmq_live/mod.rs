@@ -2,17 +2,22 @@
 
 mod celery;
 mod celery_waits;
+mod counters;
 mod dramatiq;
 mod faults;
 mod flow;
+mod freshness;
+mod kinds;
 mod numbers;
 mod uncounted;
 
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions,
+    ConfirmSelectOptions,
 };
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tailback::broker::rabbitmq::RabbitMqSource;
@@ -169,10 +174,28 @@ impl Client {
 
     /// Takes a message and holds it; its delivery tag.
     fn take(&self, queue: &str) -> u64 {
-        let get = self
-            .channel
-            .basic_get(queue.into(), BasicGetOptions::default());
-        self.runtime.block_on(get).unwrap().unwrap().delivery_tag
+        self.get(queue, false).unwrap()
+    }
+
+    /// Takes a message, with `no_ack` for good, if there is one; its delivery tag.
+    fn get(&self, queue: &str, no_ack: bool) -> Option<u64> {
+        let options = BasicGetOptions { no_ack };
+        let get = self.channel.basic_get(queue.into(), options);
+        let message = self.runtime.block_on(get).unwrap()?;
+        Some(message.delivery_tag)
+    }
+
+    /// Holds so many messages and takes no more.
+    fn consume(&self, queue: &str, prefetch: u16) -> Consumer {
+        self.runtime.block_on(async {
+            let qos = self.channel.basic_qos(prefetch, Default::default());
+            qos.await.unwrap();
+            let options = BasicConsumeOptions::default();
+            let consuming =
+                self.channel
+                    .basic_consume(queue.into(), "".into(), options, FieldTable::default());
+            consuming.await.unwrap()
+        })
     }
 
     fn ack(&self, tag: u64) {
@@ -181,8 +204,17 @@ impl Client {
     }
 
     fn requeue(&self, tag: u64) {
+        self.nack(tag, true);
+    }
+
+    /// Gives a message back for good: it is dropped, or dead-lettered.
+    fn reject(&self, tag: u64) {
+        self.nack(tag, false);
+    }
+
+    fn nack(&self, tag: u64, requeue: bool) {
         let options = BasicNackOptions {
-            requeue: true,
+            requeue,
             ..BasicNackOptions::default()
         };
         self.runtime

@@ -44,6 +44,18 @@ pub struct RowFlow {
     pub statistics: FlowStatistics,
 }
 
+impl RowFlow {
+    /// The queue itself has said that so many wait now: what is fewer than counted has left since.
+    pub fn refresh(&mut self, ready: u64) {
+        let counted: u64 = self.latest.lines.iter().map(|line| line.ready).sum();
+        let left = counted.saturating_sub(ready);
+        let statistics = &mut self.statistics;
+        statistics.is_empty = ready == 0;
+        statistics.gone = statistics.gone.max(left);
+        statistics.likely_gone = statistics.likely_gone.max(left);
+    }
+}
+
 /// Histories to ask for: of these queues, so many seconds in such steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
@@ -353,6 +365,7 @@ impl Flows {
                     More::Since(at) => Uncounted::NoOlderThan(until_now(at).ok()),
                 }),
                 added_since: word.added_since,
+                is_empty: false,
                 // What a first poll tells has happened before it.
                 is_past: previous.is_none(),
             },
