@@ -51,6 +51,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/", get(status::page))
         .route("/status.css", get(status::style))
+        .route("/narrow.css", get(status::narrow_style))
         .route("/status.js", get(status::script))
         .route("/favicon.svg", get(status::icon))
         .route("/metrics", get(exposition::metrics))

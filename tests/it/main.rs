@@ -35,4 +35,5 @@ mod redis_transport;
 mod stack;
 mod state_file;
 mod status_page;
+mod status_page_for_all;
 mod top;

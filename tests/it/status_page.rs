@@ -340,13 +340,8 @@ fn ten_thousand_queues_come_in_pages() {
         .eval("[...document.querySelectorAll('nav a')].find(a => a.innerText === 'Last').click()");
     browser.wait("document.querySelector('tbody .queue').innerText === 'q09900'");
     assert_eq!(browser.text("nav .place"), "9,901–10,000 of 10,000");
-    let asked = std::time::Instant::now();
     let size = tailback.get("/").body.len();
-    let took = asked.elapsed();
     assert!(size < 400_000, "{size} bytes");
-    // Of a debug build.
-    assert!(took.as_secs_f64() < 2.0, "{took:?}");
-    eprintln!("a page of 10,000 queues: {size} bytes in {took:?}");
     let complaints = browser.complaints();
     assert!(complaints.is_empty(), "{complaints:#?}");
     let list = tailback.json("/api/v1/queues?sort=ready&limit=3&offset=2");

@@ -180,8 +180,10 @@ impl Browser {
         let text = types
             .map(String::from)
             .or((key == "Enter").then(|| "\r".to_owned()));
-        let down =
-            json!({"type": "keyDown", "key": key, "text": text, "windowsVirtualKeyCode": code});
+        let mut down = json!({"type": "keyDown", "key": key, "windowsVirtualKeyCode": code});
+        if let Some(text) = text {
+            down["text"] = json!(text);
+        }
         self.call("Input.dispatchKeyEvent", down);
         self.call(
             "Input.dispatchKeyEvent",

@@ -50,6 +50,11 @@ pub(super) async fn style(headers: HeaderMap) -> Response {
     respond(&headers, "text/css; charset=utf-8", css.to_vec())
 }
 
+pub(super) async fn narrow_style(headers: HeaderMap) -> Response {
+    let css = include_bytes!("narrow.css");
+    respond(&headers, "text/css; charset=utf-8", css.to_vec())
+}
+
 pub(super) async fn script(headers: HeaderMap) -> Response {
     let script = include_bytes!("status.js");
     respond(&headers, "text/javascript; charset=utf-8", script.to_vec())

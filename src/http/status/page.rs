@@ -45,6 +45,10 @@ impl<'a> Page<'a> {
         html.raw("<meta name=\"color-scheme\" content=\"light dark\">");
         html.raw("<link rel=\"icon\" href=\"favicon.svg\" type=\"image/svg+xml\">");
         html.raw("<link rel=\"stylesheet\" href=\"status.css\">");
+        html.raw("<link rel=\"stylesheet\" href=\"narrow.css\" id=\"narrow\"");
+        let needed = table::width_rem(self.shown().1);
+        html.attribute("media", &format!("(max-width: {needed}rem)"))
+            .raw(">");
         html.raw("<script src=\"status.js\" defer></script>");
         html.raw("<noscript><meta http-equiv=\"refresh\" content=\"15\"></noscript></head><body");
         html.attribute("data-refresh-ms", &self.refresh().as_millis().to_string());
@@ -52,7 +56,8 @@ impl<'a> Page<'a> {
         self.form(&mut html);
         html.raw("<p class=\"clock\"><span id=\"updated\"></span> ");
         html.raw("<button type=\"button\" id=\"pause\" hidden>Pause</button></p></header>");
-        html.raw("<p id=\"lost\" class=\"alarm\" role=\"alert\" hidden></p><main>");
+        html.raw("<p id=\"lost\" class=\"alarm\" role=\"alert\" hidden></p>");
+        html.raw("<p id=\"told\" class=\"vh\" role=\"status\"></p><main>");
         brokers::brokers(&mut html, self.snapshot, self.now);
         self.summary(&mut html);
         self.queues(&mut html);
@@ -110,7 +115,7 @@ impl<'a> Page<'a> {
 
     fn summary(&self, html: &mut Html) {
         let stale = self.rows.iter().filter(|row| !row.is_fresh).count();
-        html.raw("<h2>Queues</h2><p class=\"summary\" role=\"status\">");
+        html.raw("<h2>Queues</h2><p class=\"summary\">");
         let total = self.rows.len();
         html.text(&human::count(total as u64)).raw(" queue");
         html.raw(plural(total));
@@ -145,12 +150,18 @@ impl<'a> Page<'a> {
             html.raw("</p>");
             return;
         }
-        // What was on a later page may have gone.
-        let offset = self.query.offset.min((self.rows.len() - 1) / PAGE * PAGE);
-        let shown = self.rows.iter().skip(offset).take(PAGE).copied();
-        let shown: Vec<_> = shown.collect();
-        table::table(html, self.query, &shown, self.now);
+        let (offset, shown) = self.shown();
+        table::table(html, self.query, shown, self.now);
         self.pager(html, offset, shown.len());
+    }
+
+    /// The queues of this page, and how many come before them.
+    fn shown(&self) -> (usize, &[Row<'a>]) {
+        // What was on a later page may have gone.
+        let last = self.rows.len().saturating_sub(1) / PAGE * PAGE;
+        let offset = self.query.offset.min(last);
+        let rest = self.rows.get(offset..).unwrap_or_default();
+        (offset, rest.get(..PAGE).unwrap_or(rest))
     }
 
     fn pager(&self, html: &mut Html, offset: usize, shown: usize) {

@@ -7,6 +7,10 @@ const search = document.getElementById("search");
 const updated = document.getElementById("updated");
 const lost = document.getElementById("lost");
 const pause = document.getElementById("pause");
+const narrow = document.getElementById("narrow");
+// What is read aloud: what somebody has asked for, and brokers that go down or come back. Numbers that
+// change by themselves are not.
+const told = document.getElementById("told");
 let paused = false;
 let timer = 0;
 let asking = 0;
@@ -50,7 +54,19 @@ function morph(old, wanted) {
   while (old.childNodes.length > wanted.childNodes.length) old.lastChild.remove();
 }
 
-async function update() {
+function brokersDown() {
+  return document.querySelectorAll("li.down").length;
+}
+
+function tell(wasAsked, downBefore) {
+  const down = brokersDown();
+  const parts = [];
+  if (down !== downBefore) parts.push(down ? `Brokers down: ${down}.` : "No broker is down any more.");
+  if (wasAsked) parts.push(document.querySelector(".summary").textContent);
+  if (parts.length) told.textContent = parts.join(" ");
+}
+
+async function update(wasAsked = false) {
   clearTimeout(timer);
   const number = ++asking;
   try {
@@ -64,7 +80,10 @@ async function update() {
     if (number !== asking) return;
     lastAnswer = new Date();
     document.title = page.title;
+    narrow.media = page.getElementById("narrow").media;
+    const downBefore = brokersDown();
     morph(document.querySelector("main"), main);
+    tell(wasAsked, downBefore);
     lost.hidden = true;
     document.body.classList.remove("lost");
   } catch (error) {
@@ -88,7 +107,7 @@ function schedule() {
 
 function show(url) {
   history.pushState(null, "", url);
-  update();
+  update(true);
 }
 
 document.addEventListener("click", (event) => {
@@ -107,7 +126,7 @@ search.addEventListener("input", () => {
     if (search.value) url.searchParams.set("search", search.value);
     else url.searchParams.delete("search");
     history.replaceState(null, "", url);
-    update();
+    update(true);
   }, 150);
 });
 
@@ -115,7 +134,7 @@ search.form.addEventListener("submit", (event) => event.preventDefault());
 
 addEventListener("popstate", () => {
   search.value = new URL(location.href).searchParams.get("search") ?? "";
-  update();
+  update(true);
 });
 
 addEventListener("keydown", (event) => {

@@ -100,6 +100,20 @@ fn columns(rows: &[Row<'_>]) -> Vec<Column> {
     .collect()
 }
 
+/// The narrowest window that has room for the table, measured with the widest usual contents: what is
+/// always there, objectives, and every further column.
+pub(super) fn width_rem(rows: &[Row<'_>]) -> f32 {
+    let objectives = if has_objectives(rows) { 7.5 } else { 0.0 };
+    let is_known =
+        |row: &Row<'_>| row.is_fresh && !matches!(row.queue.latency, Latency::Unknown(_));
+    let reasons = if rows.iter().all(is_known) { 0.0 } else { 5.0 };
+    29.0 + objectives + reasons + 4.25 * columns(rows).len() as f32
+}
+
+fn has_objectives(rows: &[Row<'_>]) -> bool {
+    rows.iter().any(|row| row.queue.objective.is_some())
+}
+
 pub(super) fn table(html: &mut Html, query: &PageQuery, rows: &[Row<'_>], now: Now) {
     let columns = columns(rows);
     // The roles are said again since narrow screens lay the table out as a list.
@@ -134,7 +148,7 @@ pub(super) fn table(html: &mut Html, query: &PageQuery, rows: &[Row<'_>], now: N
     for column in &columns {
         head(html, query, column.head(), "num");
     }
-    let has_objectives = rows.iter().any(|row| row.queue.objective.is_some());
+    let has_objectives = has_objectives(rows);
     if has_objectives {
         let meaning =
             "How long jobs may wait, and how many of those seen to start did not wait longer";
