@@ -32,6 +32,7 @@ mod prometheus;
 mod rabbitmq_live;
 mod redis_live;
 mod redis_transport;
+mod refusals;
 mod stack;
 mod state_file;
 mod status_page;

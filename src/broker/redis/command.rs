@@ -267,7 +267,10 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
             ErrorKind::Protocol,
             "Redis is loading its data; it will pass",
         ),
-        Some("READONLY") => (ErrorKind::Protocol, "this node is a replica"),
+        Some("BUSY") => (
+            ErrorKind::Protocol,
+            "a script of another client has been running for too long; SCRIPT KILL ends it",
+        ),
         Some("MOVED" | "ASK") => (
             ErrorKind::Protocol,
             "this Redis is a cluster: use a redis+cluster:// URL (if it is one already, slots are \
