@@ -29,8 +29,11 @@ pub(super) struct ListQuery {
     sort: Sort,
     order: Option<Order>,
     #[serde(default)]
-    offset: usize,
-    limit: Option<usize>,
+    offset: u32,
+    limit: Option<u32>,
+    /// Has been looked at when the request came in.
+    #[serde(rename = "api_key")]
+    _api_key: Option<String>,
 }
 
 fn bad_query(detail: String) -> Problem {
@@ -59,8 +62,8 @@ pub(super) async fn queues(
     rows.retain(|row| row.is_fresh);
     let order = query.order.unwrap_or(Order::usual(query.sort));
     query.sort.sort(&mut rows, order);
-    let page = rows.iter().skip(query.offset);
-    let page = page.take(query.limit.unwrap_or(usize::MAX));
+    let page = rows.iter().skip(query.offset as usize);
+    let page = page.take(query.limit.map_or(usize::MAX, |limit| limit as usize));
     Ok(Json(QueuesBody {
         queues: page
             .map(|row| QueueBody::new(row.broker, row.queue))

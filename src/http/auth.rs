@@ -4,27 +4,45 @@ use super::AppState;
 use super::problem::Problem;
 use crate::redact::Secret;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
+use url::form_urlencoded;
 
 /// What is asked of a client; nothing if neither is set.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// `Authorization: Bearer …`
     pub bearer_token: Option<Secret>,
-    /// `X-API-Key: …`, the default of KEDA's metrics-api.
+    /// `X-API-Key: …`, the default of KEDA's metrics-api, or `?api_key=…`, its other way.
     pub api_key: Option<Secret>,
     /// `/metrics` is open all the same.
     pub open_metrics: bool,
 }
 
 impl Access {
-    fn allows(&self, path: &str, headers: &HeaderMap) -> bool {
-        let is_open = match path {
+    /// The security schemes of `openapi.json` that let a client in; none where everything is open.
+    pub(super) fn schemes(&self) -> Vec<&'static str> {
+        let bearer: &[_] = match self.bearer_token {
+            Some(_) => &["bearer"],
+            None => &[],
+        };
+        let key: &[_] = match self.api_key {
+            Some(_) => &["api_key", "api_key_in_query"],
+            None => &[],
+        };
+        let either: &[_] = match (&self.bearer_token, &self.api_key) {
+            (None, None) => &[],
+            _ => &["basic"],
+        };
+        [bearer, key, either].concat()
+    }
+
+    fn allows(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let is_open = match uri.path() {
             // For whoever decides whether we run; they tell nothing else.
             "/live" | "/ready" => true,
             "/metrics" => self.open_metrics,
@@ -37,11 +55,16 @@ impl Access {
         let has = |given: &[u8], secret: &Secret| -> bool {
             given.ct_eq(secret.expose().as_bytes()).into()
         };
-        let key = headers.get("x-api-key").map(HeaderValue::as_bytes);
-        if let (Some(key), Some(secret)) = (key, &self.api_key)
-            && has(key, secret)
-        {
-            return true;
+        if let Some(secret) = &self.api_key {
+            let key = headers.get("x-api-key").map(HeaderValue::as_bytes);
+            let query = uri.query().unwrap_or_default().as_bytes();
+            let mut pairs = form_urlencoded::parse(query);
+            let in_query = pairs.find(|(name, _)| name == "api_key");
+            let in_query = in_query.as_ref().map(|(_, key)| key.as_bytes());
+            let mut keys = key.into_iter().chain(in_query);
+            if keys.any(|key| has(key, secret)) {
+                return true;
+            }
         }
         let authorization = headers.get(header::AUTHORIZATION);
         match authorization.and_then(|value| credentials(value)) {
@@ -75,7 +98,7 @@ fn credentials(value: &HeaderValue) -> Option<(&'static str, &str)> {
 
 /// Answers 401 to those who may not read.
 pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if state.access.allows(request.uri().path(), request.headers()) {
+    if state.access.allows(request.uri(), request.headers()) {
         return next.run(request).await;
     }
     let problem = Problem::new(
@@ -106,7 +129,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_everything_is_open() {
-        assert!(Access::default().allows("/", &HeaderMap::new()));
+        assert!(Access::default().allows(&Uri::from_static("/"), &HeaderMap::new()));
     }
 
     #[test]
@@ -149,11 +172,22 @@ mod tests {
             ("x-api-key", "t0ken-of-the-bearer".to_owned(), false),
             ("x-api-key", String::new(), false),
         ] {
-            let found = access.allows("/api/v1/queues", &headers(name, &value));
+            let found = access.allows(&Uri::from_static("/metrics"), &headers(name, &value));
             assert_eq!(found, may, "{name}: {value}");
         }
         let nothing = HeaderMap::new();
-        let open = |path: &str| access.allows(path, &nothing);
+        let open = |path| access.allows(&Uri::from_static(path), &nothing);
+        assert_eq!(
+            [
+                "/?api_key=key-of-the-api",
+                "/?queue=a&api_key=key%2Dof-the-api",
+                "/?api_key=t0ken-of-the-bearer",
+                "/?api_key=",
+                "/?key=key-of-the-api",
+            ]
+            .map(open),
+            [true, true, false, false, false]
+        );
         assert_eq!(
             ["/live", "/ready", "/metrics", "/", "/live/"].map(open),
             [true, true, false, false, false]
@@ -162,6 +196,7 @@ mod tests {
             open_metrics: true,
             ..access
         };
-        assert!(access.allows("/metrics", &nothing) && !access.allows("/", &nothing));
+        let open = |path| access.allows(&Uri::from_static(path), &nothing);
+        assert_eq!(["/metrics", "/"].map(open), [true, false]);
     }
 }

@@ -3,11 +3,11 @@
 mod api;
 mod auth;
 mod body;
-mod demand;
 mod exposition;
 mod health;
 mod history;
 mod listing;
+mod openapi;
 mod problem;
 mod serve;
 mod status;
@@ -17,7 +17,8 @@ use crate::model::Snapshot;
 pub use auth::Access;
 use axum::Router;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 pub use serve::serve;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ pub struct AppState {
     exposition: Arc<exposition::Exposition>,
     ready: Arc<health::ReadyLatch>,
     access: Arc<Access>,
+    /// The API described.
+    description: Bytes,
 }
 
 impl AppState {
@@ -37,6 +40,7 @@ impl AppState {
             snapshot,
             exposition: Arc::new(exposition::Exposition::new(own)),
             ready: Arc::default(),
+            description: openapi::document(&access),
             access: Arc::new(access),
         }
     }
@@ -46,24 +50,34 @@ impl AppState {
     }
 }
 
+/// What programs ask for: the paths that `openapi.json` describes.
+fn interface() -> [(&'static str, MethodRouter<AppState>); 8] {
+    [
+        ("/metrics", get(exposition::metrics)),
+        ("/live", get(health::live)),
+        ("/ready", get(health::ready)),
+        ("/api/v1/queues", get(api::queues)),
+        ("/api/v1/queues/{broker}/{system}/{queue}", get(api::queue)),
+        (
+            "/api/v1/queues/{broker}/{system}/{queue}/history",
+            get(api::history),
+        ),
+        ("/api/v1/brokers", get(api::brokers)),
+        ("/openapi.json", get(openapi::openapi)),
+    ]
+}
+
 /// All paths.
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let page = Router::new()
         .route("/", get(status::page))
         .route("/status.css", get(status::style))
         .route("/narrow.css", get(status::narrow_style))
         .route("/status.js", get(status::script))
-        .route("/favicon.svg", get(status::icon))
-        .route("/metrics", get(exposition::metrics))
-        .route("/live", get(health::live))
-        .route("/ready", get(health::ready))
-        .route("/api/v1/queues", get(api::queues))
-        .route("/api/v1/queues/{broker}/{system}/{queue}", get(api::queue))
-        .route(
-            "/api/v1/queues/{broker}/{system}/{queue}/history",
-            get(api::history),
-        )
-        .route("/api/v1/brokers", get(api::brokers))
+        .route("/favicon.svg", get(status::icon));
+    interface()
+        .into_iter()
+        .fold(page, |router, (path, answer)| router.route(path, answer))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::only_get)
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard))

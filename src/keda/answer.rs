@@ -29,13 +29,12 @@ pub(super) fn is_active(snapshot: &Snapshot, query: &Query, now: Now) -> Result<
         .filter_map(|queue| queue.jobs.ready.or(queue.ready_at_least))
         .map(|ready| ready as f64)
         .sum();
-    let held = |queue: &&QueueSnapshot| queue.jobs.in_progress.max(queue.busy_workers);
-    let is_working = |queue: &QueueSnapshot| held(&queue).is_some_and(|held| held > 0);
+    let is_working = |queue: &QueueSnapshot| queue.held_jobs().is_some_and(|held| held > 0);
     if ready > query.activation_target || queues.iter().any(|queue| is_working(queue)) {
         return Ok(true);
     }
     for queue in queues {
-        if queue.jobs.ready.is_none() || held(&queue).is_none() {
+        if queue.jobs.ready.is_none() || queue.held_jobs().is_none() {
             let what = match queue.jobs.ready {
                 None => "ready",
                 Some(_) => "in progress",

@@ -27,6 +27,7 @@ mod harness;
 mod keda_live;
 mod layering;
 mod objectives_live;
+mod openapi_live;
 mod outage;
 mod prometheus;
 mod rabbitmq_live;

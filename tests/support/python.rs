@@ -201,9 +201,21 @@ pub fn python_of(app: &App, name: &str, args: &[&str]) -> Value {
     last_json(&run(&mut command))
 }
 
+/// The same with `input` on its standard input.
+pub fn python_of_with_input(app: &App, name: &str, args: &[&str], input: &str) -> Value {
+    let mut command = script(name, args, Rq::V3);
+    app.environ(&mut command);
+    run_with_input(command, input.as_bytes())
+}
+
 /// Runs a script with `input` on its standard input and returns the JSON in its last line.
 pub fn python_with_input(name: &str, args: &[&str], input: &[u8]) -> Value {
-    let mut child = script(name, args, Rq::V3)
+    run_with_input(script(name, args, Rq::V3), input)
+}
+
+/// Runs a command with `input` on its standard input and returns the JSON in its last line.
+pub fn run_with_input(mut command: Command, input: &[u8]) -> Value {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -215,7 +227,7 @@ pub fn python_with_input(name: &str, args: &[&str], input: &[u8]) -> Value {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().ok();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name} failed:\n{stderr}");
+    assert!(output.status.success(), "{command:?} failed:\n{stderr}");
     last_json(&String::from_utf8_lossy(&output.stdout))
 }
 

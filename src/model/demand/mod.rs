@@ -86,6 +86,22 @@ impl QueueSnapshot {
         objective.map_or(1.0, |objective| f64::from(objective.slots_per_worker))
     }
 
+    /// Jobs that a worker holds. A worker may be seen at work whose job is counted nowhere.
+    pub fn held_jobs(&self) -> Option<u64> {
+        self.jobs.in_progress.max(self.busy_workers)
+    }
+
+    /// Jobs that wait or run, at least: workers are needed while there are any. `None` where none is
+    /// seen and it is not known that there is none.
+    pub fn unfinished_jobs(&self) -> Option<u64> {
+        let (ready, held) = (self.jobs.ready, self.held_jobs());
+        let ready_at_least = ready.or(self.ready_at_least);
+        let seen = ready_at_least
+            .unwrap_or(0)
+            .saturating_add(held.unwrap_or(0));
+        (seen > 0 || ready.is_some() && held.is_some()).then_some(seen)
+    }
+
     /// Job slots needed so that jobs wait no longer than the objective says, or than `wait`.
     pub fn required_slots(&self, wait: Option<Duration>) -> Result<f64, DemandUnknown> {
         let objective = self.objective.as_ref();

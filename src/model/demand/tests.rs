@@ -138,6 +138,29 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
+fn workers_are_needed_while_anything_waits_or_runs() {
+    let with = |ready, at_least, in_progress, busy| {
+        let mut queue = queue(clock::now());
+        (queue.jobs.ready, queue.ready_at_least) = (ready, at_least);
+        (queue.jobs.in_progress, queue.busy_workers) = (in_progress, busy);
+        queue.unfinished_jobs()
+    };
+    assert_eq!(with(Some(3), None, Some(2), None), Some(5));
+    assert_eq!(with(Some(0), None, Some(0), None), Some(0));
+    // A worker at work whose job is not counted, or the other way round.
+    assert_eq!(with(Some(0), None, Some(0), Some(2)), Some(2));
+    assert_eq!(with(Some(0), None, Some(3), Some(2)), Some(3));
+    // Something is seen though not all of it.
+    assert_eq!(with(None, Some(7), None, None), Some(7));
+    assert_eq!(with(Some(1), None, None, None), Some(1));
+    assert_eq!(with(None, None, Some(1), None), Some(1));
+    // Nothing is seen, and there may be something.
+    assert_eq!(with(Some(0), None, None, None), None);
+    assert_eq!(with(None, Some(0), Some(0), None), None);
+    assert_eq!(with(None, None, None, None), None);
+}
+
+#[test]
 fn an_outage_is_no_lull() {
     let mut watched = Watched::new(|queue| queue.counters.enqueued = Some(0));
     let busy = |queue: &mut QueueSnapshot| *queue.counters.enqueued.as_mut().unwrap() += 10;

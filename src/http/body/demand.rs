@@ -10,6 +10,8 @@ pub(super) struct DemandBody {
     slots: Option<f64>,
     /// Workers, if each runs `slots_per_worker` of the objective's jobs at the same time.
     workers: Option<f64>,
+    /// Jobs that wait or run, at least: workers are needed while there are any.
+    unfinished_jobs: Option<u64>,
     /// Over about the last five minutes; null where arrivals are not counted or have not been for a
     /// minute.
     arrivals_per_second: Option<f64>,
@@ -27,6 +29,7 @@ impl DemandBody {
         Self {
             slots,
             workers: slots.map(|slots| slots / per_worker),
+            unfinished_jobs: queue.unfinished_jobs(),
             arrivals_per_second: demand.arrivals.filter(|_| demand.is_warm),
             service_time_seconds: demand.service_time.map(|time| time.secs),
             service_time_source: demand.service_time.map(|time| time.source.as_str()),

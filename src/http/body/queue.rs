@@ -1,32 +1,17 @@
-//! The bodies of the JSON API's answers.
+//! One queue.
 
+use super::JobsBody;
 use super::demand::DemandBody;
-use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, DemandUnknown, ErrorKind, FlowView, JobState, Jobs, Latency, MeasuredView,
-    Objective, QueueSnapshot, Reason, SystemTotals, Timestamp, Waits,
+    BrokerSnapshot, DemandUnknown, FlowView, JobState, Latency, MeasuredView, Objective,
+    QueueSnapshot, Reason, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-#[derive(Debug, Serialize)]
-pub(super) struct QueuesBody {
-    pub(super) queues: Vec<QueueBody>,
-    /// How many match, also where only a part is listed.
-    pub(super) total: usize,
-    /// Brokers whose queues are missing above, and why.
-    pub(super) unavailable: Vec<Unavailable>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Unavailable {
-    pub(super) broker: String,
-    pub(super) reason: String,
-}
-
 /// One queue.
 #[derive(Debug, Serialize)]
-pub(super) struct QueueBody {
+pub(in crate::http) struct QueueBody {
     broker: String,
     system: &'static str,
     queue: String,
@@ -135,66 +120,10 @@ struct FlowBody {
     put_back_total: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct JobsBody {
-    ready: Option<u64>,
-    in_progress: Option<u64>,
-    scheduled: Option<u64>,
-    retry: Option<u64>,
-    deferred: Option<u64>,
-    failed: Option<u64>,
-}
-
-/// What a job system tells of all its queues together and not of each.
-#[derive(Debug, Serialize)]
-struct SystemBody {
-    system: &'static str,
-    jobs: JobsBody,
-    next_due_timestamp_seconds: Option<f64>,
-    slots: Option<u64>,
-    busy_workers: Option<u64>,
-    started_total: Option<u64>,
-    finished_total: Option<u64>,
-    failures_total: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct BrokersBody {
-    pub(super) brokers: Vec<BrokerBody>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct BrokerBody {
-    broker: String,
-    kind: &'static str,
-    version: Option<String>,
-    up: bool,
-    /// Whether its queues may be shown as the present state.
-    fresh: bool,
-    last_success_timestamp_seconds: Option<f64>,
-    last_error: Option<ErrorBody>,
-    errors: BTreeMap<&'static str, u64>,
-    queues: Option<usize>,
-    systems: Vec<SystemBody>,
-    queues_dropped: BTreeMap<&'static str, u64>,
-    poll_interval_seconds: f64,
-    stale_after_seconds: f64,
-    commands: BTreeMap<&'static str, u64>,
-    bytes_sent: u64,
-    bytes_received: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct ErrorBody {
-    kind: &'static str,
-    message: String,
-    timestamp_seconds: f64,
-}
-
 // === impl QueueBody ===
 
 impl QueueBody {
-    pub(super) fn new(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> Self {
+    pub(in crate::http) fn new(broker: &BrokerSnapshot, queue: &QueueSnapshot) -> Self {
         let secs = |at: Timestamp| at.as_secs_f64();
         let (latency, min, max, since, reason) = match queue.latency {
             Latency::Empty => (Some(0.0), Some(0.0), Some(0.0), None, None),
@@ -297,7 +226,7 @@ fn has_null(queue: &QueueSnapshot) -> bool {
 }
 
 /// Why there is no upper bound of a latency that is known.
-pub(super) fn without_max(queue: &QueueSnapshot) -> &'static str {
+pub(in crate::http) fn without_max(queue: &QueueSnapshot) -> &'static str {
     let by_flow = queue
         .flow
         .as_ref()
@@ -306,7 +235,7 @@ pub(super) fn without_max(queue: &QueueSnapshot) -> &'static str {
 }
 
 /// Why there is no forecast.
-pub(super) fn without_drain(queue: &QueueSnapshot) -> &'static str {
+pub(in crate::http) fn without_drain(queue: &QueueSnapshot) -> &'static str {
     match &queue.flow {
         None => "the flow of the queue is not observed",
         Some(flow) if flow.totals.started == 0 => "no job has been seen to start",
@@ -365,87 +294,6 @@ impl MeasuredBody {
             runs_count: runs.0,
             runs_sum_seconds: runs.1,
             gaps_total: measured.gaps,
-        }
-    }
-}
-
-// === impl SystemBody ===
-
-impl SystemBody {
-    fn new(totals: &SystemTotals) -> Self {
-        let counters = totals.counters;
-        Self {
-            system: totals.system.as_str(),
-            jobs: JobsBody::new(totals.jobs),
-            next_due_timestamp_seconds: totals.next_due.map(Timestamp::as_secs_f64),
-            slots: totals.slots,
-            busy_workers: totals.busy_workers,
-            started_total: counters.started,
-            finished_total: counters.finished,
-            failures_total: counters.failures,
-        }
-    }
-}
-
-// === impl JobsBody ===
-
-impl JobsBody {
-    fn new(jobs: Jobs) -> Self {
-        Self {
-            ready: jobs.ready,
-            in_progress: jobs.in_progress,
-            scheduled: jobs.scheduled,
-            retry: jobs.retry,
-            deferred: jobs.deferred,
-            failed: jobs.failed,
-        }
-    }
-}
-
-// === impl BrokerBody ===
-
-impl BrokerBody {
-    pub(super) fn new(broker: &BrokerSnapshot, now: Now) -> Self {
-        let fresh = broker.is_fresh(now);
-        Self {
-            broker: broker.name.to_string(),
-            kind: broker.kind.as_str(),
-            version: broker.version.as_deref().map(Into::into),
-            up: broker.is_up(now),
-            fresh,
-            last_success_timestamp_seconds: broker.last_success.map(|at| at.wall.as_secs_f64()),
-            last_error: broker.last_error.as_ref().map(|error| ErrorBody {
-                kind: error.kind.as_str(),
-                message: error.message.to_string(),
-                timestamp_seconds: error.at.as_secs_f64(),
-            }),
-            errors: ErrorKind::ALL
-                .into_iter()
-                .map(|kind| {
-                    (
-                        kind.as_str(),
-                        broker.errors.get(&kind).copied().unwrap_or(0),
-                    )
-                })
-                .collect(),
-            queues: fresh.then(|| broker.fresh_queues(now).count()),
-            systems: broker
-                .systems
-                .iter()
-                .filter(|_| fresh)
-                .map(SystemBody::new)
-                .collect(),
-            queues_dropped: broker
-                .dropped
-                .iter()
-                .filter(|_| fresh)
-                .map(|(reason, count)| (reason.as_str(), *count))
-                .collect(),
-            poll_interval_seconds: broker.interval.as_secs_f64(),
-            stale_after_seconds: broker.stale_after.as_secs_f64(),
-            commands: broker.cost.commands.clone(),
-            bytes_sent: broker.cost.bytes_sent,
-            bytes_received: broker.cost.bytes_received,
         }
     }
 }

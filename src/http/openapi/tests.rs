@@ -1,0 +1,427 @@
+//! The description is that of the code: neither may have what the other has not.
+
+use super::*;
+use crate::clock;
+use crate::http::api::ListQuery;
+use crate::http::body::{BrokerBody, BrokersBody, QueueBody, QueuesBody, Unavailable};
+use crate::http::history::HistoryBody;
+use crate::http::interface;
+use crate::http::problem::Problem;
+use crate::model::flow::Counts;
+use crate::model::{
+    BrokerKind, BrokerSnapshot, Cost, Counters, Demand, DropReason, ErrorKind, FlowBasis, FlowView,
+    History, Jobs, LastError, Latency, LatencySource, MeasuredView, Objective, QueueSnapshot,
+    ServiceSource, ServiceTime, System, SystemTotals, Timestamp, Waits,
+};
+use crate::redact::Secret;
+use axum::extract::Query;
+use axum::http::{StatusCode, Uri};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn written() -> Value {
+    serde_json::from_str(DOCUMENT).unwrap()
+}
+
+fn names(list: &Value) -> BTreeSet<String> {
+    let text = |item: &Value| item.as_str().unwrap().to_owned();
+    list.as_array().unwrap().iter().map(text).collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<String> {
+    object.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn the_paths_are_those_that_are_served() {
+    let document = written();
+    let served = interface().map(|(path, _)| path.to_owned());
+    assert_eq!(keys(&document["paths"]), BTreeSet::from(served));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods: Vec<_> = keys(item)
+            .into_iter()
+            .filter(|key| key != "parameters")
+            .collect();
+        assert_eq!(methods, ["get"], "{path}");
+        let get = &item["get"];
+        let is_open = get["security"] == json!([]);
+        assert_eq!(is_open, get["responses"].get("401").is_none(), "{path}");
+    }
+}
+
+/// What may stand in a query in place of `given`, as the reader of queries says.
+fn expected(given: &str) -> BTreeSet<String> {
+    let uri: Uri = format!("/?{given}").parse().unwrap();
+    let error = Query::<ListQuery>::try_from_uri(&uri).unwrap_err();
+    let text = error.body_text();
+    let (_, expected) = text.split_once("expected").unwrap();
+    let names = expected.split('`').skip(1).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_parameters_are_those_that_are_read() {
+    let document = written();
+    let parameters = &document["paths"]["/api/v1/queues"]["get"]["parameters"];
+    let named = |name: &str| {
+        let mut all = parameters.as_array().unwrap().iter();
+        all.find(|each| each["name"] == name).unwrap()["schema"].clone()
+    };
+    let all = parameters.as_array().unwrap().iter();
+    let mut described: BTreeSet<String> = all
+        .map(|each| each["name"].as_str().unwrap().to_owned())
+        .collect();
+    let key = &document["components"]["securitySchemes"]["api_key_in_query"]["name"];
+    described.insert(key.as_str().unwrap().to_owned());
+    assert_eq!(described, expected("zzz=1"));
+    for name in ["sort", "order"] {
+        let read = expected(&format!("{name}=zzz"));
+        assert_eq!(names(&named(name)["enum"]), read, "{name}");
+    }
+    for name in ["offset", "limit"] {
+        let schema = named(name);
+        let accepts = |number: i128| {
+            let uri: Uri = format!("/?{name}={number}").parse().unwrap();
+            Query::<ListQuery>::try_from_uri(&uri).is_ok()
+        };
+        let [least, most] =
+            ["minimum", "maximum"].map(|key| i128::from(schema[key].as_i64().unwrap()));
+        let numbers = [least - 1, least, most, most + 1];
+        assert_eq!(numbers.map(accepts), [false, true, true, false], "{name}");
+    }
+}
+
+#[test]
+fn the_closed_sets_are_those_of_the_model() {
+    let document = written();
+    let said = |pointer: &str| names(document.pointer(pointer).unwrap_or(&Value::Null));
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let schema = |name: &str| format!("/components/schemas/{name}");
+    let systems: BTreeSet<String> = set(&System::ALL.map(System::as_str));
+    for owner in ["Queue", "History", "SystemTotals"] {
+        let pointer = format!("{}/properties/system/enum", schema(owner));
+        assert_eq!(said(&pointer), systems, "{owner}");
+    }
+    assert_eq!(said("/components/parameters/system/schema/enum"), systems);
+    let kinds: BTreeSet<String> = set(&ErrorKind::ALL.map(ErrorKind::as_str));
+    let pointer = format!("{}/properties/kind/enum", schema("PollError"));
+    assert_eq!(said(&pointer), kinds);
+    let broker = &document["components"]["schemas"]["Broker"]["properties"];
+    assert_eq!(keys(&broker["errors"]["properties"]), kinds);
+    let reasons: BTreeSet<String> = set(&DropReason::ALL.map(DropReason::as_str));
+    assert_eq!(keys(&broker["queues_dropped"]["properties"]), reasons);
+    use LatencySource::{Broker, Flow, Message, None as Nothing};
+    let sources = set(&[Message, Broker, Flow, Nothing].map(LatencySource::as_str));
+    assert_eq!(
+        said(&format!("{}/properties/source/enum", schema("Queue"))),
+        sources
+    );
+    let basis = set(&[
+        FlowBasis::Empty,
+        FlowBasis::Timestamp,
+        FlowBasis::TimestampRejected,
+        FlowBasis::Curve,
+        FlowBasis::Cold,
+        FlowBasis::PutBack,
+        FlowBasis::Unordered,
+        FlowBasis::Unknown,
+    ]
+    .map(FlowBasis::as_str));
+    assert_eq!(
+        said(&format!("{}/properties/basis/enum", schema("Flow"))),
+        basis
+    );
+    let counts = set(&[Counts::Exact, Counts::Shared, Counts::LowerBound].map(Counts::as_str));
+    assert_eq!(
+        said(&format!("{}/properties/counts/enum", schema("Flow"))),
+        counts
+    );
+}
+
+#[test]
+fn what_is_asked_of_clients_is_what_the_process_asks() {
+    let secret = || Some(Secret::new("of-sixteen-signs"));
+    let said = |access: &Access| {
+        let document: Value = serde_json::from_slice(&super::document(access)).unwrap();
+        let schemes = &document["components"]["securitySchemes"];
+        let mut ways = BTreeSet::new();
+        for way in document["security"].as_array().into_iter().flatten() {
+            ways.extend(keys(way));
+        }
+        assert!(ways.is_subset(&keys(schemes)), "{ways:?}");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let is_open = document["paths"]["/metrics"]["get"]["security"] == json!([]);
+        (ways.into_iter().collect::<Vec<_>>().join(" "), is_open)
+    };
+    let mut access = Access::default();
+    assert_eq!(said(&access), (String::new(), false));
+    access.bearer_token = secret();
+    assert_eq!(said(&access), ("basic bearer".to_owned(), false));
+    access.api_key = secret();
+    access.open_metrics = true;
+    let all = "api_key api_key_in_query basic bearer".to_owned();
+    assert_eq!(said(&access), (all, true));
+}
+
+fn waits() -> Option<Waits> {
+    let mut waits = Waits::new([1.0].into());
+    waits.record(Duration::from_secs(2));
+    Some(waits)
+}
+
+/// A queue of which everything is known.
+fn known() -> QueueSnapshot {
+    let (now, at) = (clock::now(), Some(Timestamp::from_micros(1)));
+    QueueSnapshot {
+        jobs: Jobs {
+            ready: Some(1),
+            in_progress: Some(1),
+            scheduled: Some(1),
+            retry: Some(1),
+            deferred: Some(1),
+            failed: Some(1),
+        },
+        priorities: vec![(3, 1)],
+        latency: Latency::Known {
+            age: crate::model::Age {
+                min: Duration::ZERO,
+                estimate: Duration::ZERO,
+                max: Some(Duration::ZERO),
+            },
+            since: Timestamp::from_micros(1),
+            source: LatencySource::Message,
+        },
+        source: LatencySource::Message,
+        oldest_in_progress: at,
+        next_due: at,
+        consumers: Some(1),
+        busy_workers: Some(1),
+        consumer_capacity: Some(1.0),
+        paused: Some(false),
+        counters: Counters {
+            enqueued: Some(1),
+            started: Some(1),
+            finished: Some(1),
+            failures: Some(1),
+            retries: Some(1),
+            redelivered: Some(1),
+        },
+        objective: Some(Objective {
+            wait: Duration::from_secs(30),
+            ratio: 0.99,
+            utilization: 0.95,
+            slots_per_worker: 2,
+            service_time: Some(Duration::from_secs(1)),
+        }),
+        late_starts: Some(1),
+        flow: Some(Arc::new(FlowView {
+            waits: waits(),
+            drain: Some(Duration::ZERO),
+            departures_per_second: 1.0,
+            ..FlowView::default()
+        })),
+        measured: Some(Arc::new(MeasuredView {
+            runs: waits(),
+            ..MeasuredView::default()
+        })),
+        demand: Demand {
+            arrivals: Some(1.0),
+            is_warm: true,
+            service_time: Some(ServiceTime {
+                secs: 1.0,
+                source: ServiceSource::Busy,
+            }),
+        },
+        prefetched: Some(1),
+        ..unknown(now)
+    }
+}
+
+/// A queue of which nothing is known.
+fn unknown(now: clock::Now) -> QueueSnapshot {
+    QueueSnapshot {
+        system: System::Celery,
+        queue: "q".into(),
+        observed: now,
+        interval: Duration::from_secs(1),
+        jobs: Jobs::default(),
+        jobs_unknown: Some(crate::model::Reason::TooMany),
+        ready_at_least: Some(1),
+        priorities: Vec::new(),
+        latency: Latency::Unknown(crate::model::Reason::NoTimestamp),
+        source: LatencySource::None,
+        oldest_in_progress: None,
+        next_due: None,
+        consumers: None,
+        busy_workers: None,
+        consumer_capacity: None,
+        ready_age: Duration::ZERO,
+        paused: None,
+        counters: Counters::default(),
+        objective: None,
+        late_starts: None,
+        flow: None,
+        measured: None,
+        demand: Demand::NONE,
+        prefetched: None,
+        history: History::default(),
+    }
+}
+
+fn broker(queue: QueueSnapshot) -> BrokerSnapshot {
+    let now = clock::now();
+    BrokerSnapshot {
+        name: "main".into(),
+        kind: BrokerKind::Redis,
+        version: Some("7.0.0".into()),
+        polls: 1,
+        last_poll_ok: true,
+        last_success: Some(now),
+        last_error: Some(LastError {
+            kind: ErrorKind::Timeout,
+            message: "slow".into(),
+            at: now.wall,
+        }),
+        errors: [(ErrorKind::Timeout, 1)].into(),
+        interval: Duration::from_secs(1),
+        stale_after: Duration::from_secs(60),
+        cost: Cost {
+            commands: [("LLEN", 1)].into(),
+            ..Cost::default()
+        },
+        dropped: DropReason::ALL.map(|reason| (reason, 1)).into(),
+        systems: [SystemTotals {
+            system: System::Sidekiq,
+            jobs: queue.jobs,
+            next_due: queue.next_due,
+            slots: Some(1),
+            busy_workers: Some(1),
+            counters: queue.counters,
+        }]
+        .into(),
+        queues: [queue].into(),
+    }
+}
+
+/// Holds values to their schemas, and remembers which of the described properties had a value.
+#[derive(Default)]
+struct Check {
+    document: Value,
+    seen: BTreeSet<String>,
+}
+
+impl Check {
+    fn body(&mut self, name: &str, body: &impl Serialize) {
+        let body = serde_json::to_value(body).unwrap();
+        self.value(
+            &json!({"$ref": format!("#/components/schemas/{name}")}),
+            &body,
+            name,
+        );
+    }
+
+    fn value(&mut self, schema: &Value, value: &Value, place: &str) {
+        if let Some(target) = schema["$ref"].as_str() {
+            let name = target.rsplit('/').next().unwrap().to_owned();
+            let pointer = target.trim_start_matches('#');
+            let schema = self.document.pointer(pointer).unwrap().clone();
+            return self.value(&schema, value, &name);
+        }
+        if let Some(either) = schema["oneOf"].as_array() {
+            let is_null = either.contains(&json!({"type": "null"}));
+            match value.is_null() {
+                true => assert!(is_null, "{place}"),
+                false => self.value(&either[0], value, place),
+            }
+            return;
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_u64() => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let types = match &schema["type"] {
+            Value::Array(_) => names(&schema["type"]),
+            one => BTreeSet::from([one.as_str().unwrap().to_owned()]),
+        };
+        let is_number = kind == "integer" && types.contains("number");
+        assert!(
+            types.contains(kind) || is_number,
+            "{place} is {kind}: {value}"
+        );
+        match value {
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .for_each(|item| self.value(&schema["items"], item, place));
+            }
+            Value::Object(fields) if schema["additionalProperties"].is_object() => {
+                fields
+                    .values()
+                    .for_each(|item| self.value(&schema["additionalProperties"], item, place));
+            }
+            Value::Object(fields) => {
+                assert_eq!(schema["additionalProperties"], false, "{place}");
+                assert_eq!(keys(&schema["properties"]), keys(value), "{place}");
+                for (key, item) in fields {
+                    let place = format!("{place}.{key}");
+                    self.value(&schema["properties"][key], item, &place);
+                    if !item.is_null() {
+                        self.seen.insert(place);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_field_of_every_body_is_described_and_no_other() {
+    let mut check = Check {
+        document: written(),
+        ..Check::default()
+    };
+    for queue in [known(), unknown(clock::now())] {
+        let broker = broker(queue);
+        let queue = &broker.queues[0];
+        check.body("Queue", &QueueBody::new(&broker, queue));
+        let now = clock::now();
+        check.body("History", &HistoryBody::new(&broker, queue, now));
+        check.body("Broker", &BrokerBody::new(&broker, now));
+        let list = QueuesBody {
+            queues: vec![QueueBody::new(&broker, queue)],
+            total: 1,
+            unavailable: vec![Unavailable {
+                broker: "main".to_owned(),
+                reason: "down".to_owned(),
+            }],
+        };
+        check.body("QueueList", &list);
+        let brokers = vec![BrokerBody::new(&broker, now)];
+        check.body("BrokerList", &BrokersBody { brokers });
+    }
+    let problem = Problem::new(StatusCode::NOT_FOUND, "No such queue", "none");
+    check.body("Problem", &problem);
+    let schemas = check.document["components"]["schemas"].clone();
+    let mut never = BTreeSet::new();
+    for (name, schema) in schemas.as_object().unwrap() {
+        let properties = keys(&schema["properties"]);
+        assert_eq!(names(&schema["required"]), properties, "{name}");
+        never.extend(properties.iter().map(|key| format!("{name}.{key}")));
+    }
+    let never: Vec<_> = never.difference(&check.seen).cloned().collect();
+    // They need minutes of history, or both are known.
+    let elsewhere = [
+        "Queue.enqueued_per_second",
+        "Queue.latency_max_unknown_reason",
+        "Queue.started_per_second",
+    ];
+    assert_eq!(never, elsewhere);
+}
