@@ -105,13 +105,13 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
         Some(Command::Top(args)) => top::top(args),
-        Some(Command::Generate(what)) => match generate::generate(&what) {
+        Some(Command::Generate(what)) => match generate::generate(what) {
             Ok(text) => {
                 // Nothing can be done about a closed output.
                 std::io::stdout().write_all(text.as_bytes()).ok();
                 0
             }
-            Err(error) => fail(exit::FAILURE, &error),
+            Err((code, error)) => fail(code, &error),
         },
         Some(Command::Completions { shell }) => {
             clap_complete::generate(

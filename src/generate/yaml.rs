@@ -40,9 +40,22 @@ impl Yaml {
             }
             self.depth -= 1;
         } else {
-            let value = serde_json::Value::from(value);
-            self.line(&format!("{key}: {value}"));
+            self.name(key, value);
         }
+    }
+
+    /// A text of somebody else's, line breaks and all.
+    pub(super) fn name(&mut self, key: &str, value: &str) {
+        self.line(&format!("{key}: {}", quoted(value)));
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: u32) {
+        self.line(&format!("{key}: {value}"));
+    }
+
+    /// Begins a further document.
+    pub(super) fn document(&mut self) {
+        self.line("---");
     }
 
     /// A list of strings on one line.
@@ -72,6 +85,18 @@ impl Yaml {
     pub(super) fn finish(self) -> String {
         self.text
     }
+}
+
+/// In the form that JSON and YAML share; YAML takes no control characters as they are.
+fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    let escaped = json.chars().map(|letter| match letter {
+        '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            format!("\\u{:04x}", u32::from(letter))
+        }
+        letter => letter.to_string(),
+    });
+    escaped.collect()
 }
 
 #[cfg(test)]

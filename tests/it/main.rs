@@ -15,6 +15,7 @@
 mod support;
 
 mod access;
+mod acl;
 mod alerts;
 mod budget;
 mod cli;
@@ -24,6 +25,7 @@ mod demo;
 mod exposition;
 mod flow_live;
 mod harness;
+mod keda_generate;
 mod keda_live;
 mod layering;
 mod objectives_live;

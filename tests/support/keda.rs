@@ -2,11 +2,35 @@
 
 use super::certificates::Certificates;
 use super::process::{PATIENCE, Process, run};
-use super::python;
+use super::python::{self, App};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+
+/// The objects in a YAML file.
+pub fn parse(yaml: &str) -> Vec<Value> {
+    let app = App::new().with("api");
+    let parsed = python::python_of_with_input(&app, "keda_triggers.py", &["parse"], yaml);
+    parsed.as_array().unwrap().clone()
+}
+
+/// What Kubernetes would find wrong with objects: nothing, if they are as they should be.
+pub fn faults(objects: &[Value]) -> Vec<String> {
+    let script = super::root().join("tests/clients/node/kubernetes.js");
+    let mut command = Command::new("node");
+    command.arg(script);
+    let faults = python::run_with_input(command, json!(objects).to_string().as_bytes());
+    serde_json::from_value(faults).unwrap()
+}
+
+/// What KEDA gets for triggers that ask over HTTP, with these secrets.
+pub fn ask(triggers: &[Value], secrets: &Value) -> Vec<Value> {
+    let app = App::new().with("api");
+    let (triggers, secrets) = (json!(triggers).to_string(), secrets.to_string());
+    let answers = python::python_of(&app, "keda_triggers.py", &["ask", &triggers, &secrets]);
+    answers.as_array().unwrap().clone()
+}
 
 /// Asks one external scaler.
 pub struct Keda {

@@ -281,7 +281,7 @@ pub(super) fn fault(place: &str, error: &RedisError) -> BrokerError {
         // The client library keeps no code of what fails while it logs in, only the words.
         _ if words.contains("NOPERM") || words.contains("no permissions") => (
             ErrorKind::Permission,
-            "the ACL user lacks a right; give it the rule in the README's section on security",
+            "the ACL user lacks a right; give it the rule that `tailback generate acl` writes",
         ),
         _ if words.contains("DB index") => (
             ErrorKind::Protocol,

@@ -11,6 +11,7 @@ mod memory;
 mod node;
 mod price;
 mod quarantine;
+pub mod rights;
 mod schedule;
 mod session;
 

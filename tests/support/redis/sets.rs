@@ -56,6 +56,16 @@ impl Sentinel {
         format!("redis+sentinel://{}/mymaster/0", hosts.join(","))
     }
 
+    /// Runs `redis-cli` at each of the sentinels.
+    pub fn each(&self, args: &[&str]) {
+        for sentinel in &self.sentinels {
+            let port = sentinel.port().to_string();
+            run(Command::new("redis-cli")
+                .args(["-e", "-p", &port])
+                .args(args));
+        }
+    }
+
     /// The node that the sentinels call master now.
     pub fn master(&self) -> &Redis {
         let port = self.master_port();

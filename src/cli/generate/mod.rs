@@ -1,9 +1,17 @@
 //! `generate`: files for other programs.
 
+mod acl;
+mod keda;
+
+use super::exit;
 use crate::generate::alerts::{self, Form, Links};
 use crate::generate::dashboards::Board;
+use crate::generate::keda as scaling;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
+
+/// Every key of the configuration, with its default.
+const CONFIG: &str = include_str!("../../../config.example.toml");
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Generate {
@@ -12,6 +20,12 @@ pub(super) enum Generate {
     Alerts(AlertsArgs),
     /// Dashboards for Grafana, to import or to provision.
     Dashboards(DashboardsArgs),
+    /// A ScaledObject, by which KEDA scales the workers of a queue.
+    Keda(Box<keda::KedaArgs>),
+    /// The rule by which a broker lets tailback read what it reads, and nothing else.
+    Acl(acl::AclArgs),
+    /// The configuration file: every key with its default.
+    Config,
 }
 
 #[derive(Debug, Args)]
@@ -60,9 +74,14 @@ enum Name {
     Autoscaling,
 }
 
-/// What to print: the whole file, or the names of those that were written.
-pub(super) fn generate(what: &Generate) -> Result<String, String> {
+/// What to print: the whole file, or the names of those that were written. Or the exit code and what is
+/// wrong.
+pub(super) fn generate(what: Generate) -> Result<String, (u8, String)> {
+    let usage = |faults: Vec<String>| (exit::USAGE, faults.join("\n"));
     match what {
+        Generate::Keda(args) => scaling::file(&(*args).into()).map_err(usage),
+        Generate::Acl(args) => args.rule().map_err(usage),
+        Generate::Config => Ok(CONFIG.to_owned()),
         Generate::Alerts(args) => {
             let form = match args.form {
                 AlertsForm::Prometheus => Form::Prometheus,
@@ -76,7 +95,7 @@ pub(super) fn generate(what: &Generate) -> Result<String, String> {
             Ok(alerts::file(form, &links))
         }
         Generate::Dashboards(args) => match (&args.dir, args.name) {
-            (Some(dir), _) => write_dashboards(dir),
+            (Some(dir), _) => write_dashboards(dir).map_err(|error| (exit::FAILURE, error)),
             (None, name) => Ok(name.map(|name| name.board().file()).unwrap_or_default()),
         },
     }
