@@ -45,7 +45,9 @@ pub struct RabbitMq {
     options: RabbitMqOptions,
     /// `None` while it is killed.
     process: Option<Process>,
-    epmd: Process,
+    epmd_port: u16,
+    /// `None` for a node that has joined another, whose it shares.
+    _epmd: Option<Process>,
     dir: TempDir,
 }
 
@@ -59,10 +61,28 @@ impl RabbitMq {
 
     /// A node of the test's own.
     pub fn start(options: RabbitMqOptions) -> Self {
+        Self::start_node(options, None)
+    }
+
+    /// A further node of the same cluster.
+    pub fn start_member(&self) -> Self {
+        let member = Self::start_node(self.options.clone(), Some(self));
+        member.ctl(&["stop_app"]);
+        member.ctl(&["join_cluster", &self.node_name()]);
+        member.ctl(&["start_app"]);
+        member
+    }
+
+    fn node_name(&self) -> String {
+        format!("tailback-{}@localhost", self.amqp.port())
+    }
+
+    fn start_node(options: RabbitMqOptions, first: Option<&Self>) -> Self {
         let dir = TempDir::new().unwrap();
         let certificates = Certificates::make(dir.path());
-        let [amqp, amqps, management, management_tls, dist, epmd_port] =
-            [(); 6].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let [amqp, amqps, management, management_tls, dist] =
+            [(); 5].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let epmd_port = first.map_or_else(free_port, |first| first.epmd_port);
         let mut this = Self {
             amqp,
             amqps,
@@ -72,10 +92,16 @@ impl RabbitMq {
             command: Command::new(server_script()),
             options,
             process: None,
-            epmd: start_epmd(epmd_port.port(), dir.path()),
+            epmd_port,
+            _epmd: first.is_none().then(|| start_epmd(epmd_port, dir.path())),
             dir,
         };
-        this.configure(dist.port(), epmd_port.port());
+        if let Some(first) = first {
+            // Who knows it is a member.
+            let cookie = |node: &Self| node.dir.path().join(".erlang.cookie");
+            std::fs::copy(cookie(first), cookie(&this)).unwrap();
+        }
+        this.configure(dist.port());
         this.restart();
         this
     }
@@ -184,21 +210,19 @@ impl RabbitMq {
             })
     }
 
-    fn configure(&mut self, dist_port: u16, epmd_port: u16) {
+    fn configure(&mut self, dist_port: u16) {
         let dir = self.dir.path().to_owned();
         std::fs::write(dir.join("rabbitmq.conf"), self.config()).unwrap();
         let plugins = format!("[{}].\n", self.options.plugins.join(","));
         std::fs::write(dir.join("enabled_plugins"), plugins).unwrap();
+        let name = self.node_name();
         let command = &mut self.command;
         command
             // The cookie is in the home folder.
             .env("HOME", &dir)
-            .env(
-                "RABBITMQ_NODENAME",
-                format!("tailback-{}@localhost", self.amqp.port()),
-            )
+            .env("RABBITMQ_NODENAME", name)
             .env("RABBITMQ_DIST_PORT", dist_port.to_string())
-            .env("ERL_EPMD_PORT", epmd_port.to_string())
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))

@@ -7,6 +7,7 @@ use super::RabbitMqSource;
 use crate::broker::{BrokerError, Source};
 use crate::config::{Config, Endpoint, Environment};
 use crate::model::{ErrorKind, PollSuccess};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -354,6 +355,50 @@ async fn a_management_api_that_was_there_is_missed_for_a_while_before_amqp_stand
     assert!(error.message.contains("127.0.0.1:1"), "{error}");
     *is_there.lock().unwrap() = true;
     assert_eq!(names(&source.poll().await.unwrap()), ["a"]);
+}
+
+#[tokio::test]
+async fn recorded_pages_of_3_10_and_4_0_are_read() {
+    const API: &str = include_str!("../../../tests/fixtures/rabbitmq/api.json");
+    let file: Value = serde_json::from_str(API).unwrap();
+    for (version, queues) in [
+        ("3.10.8", ["f.classic", "f.quorum"]),
+        ("4.0.5", ["celery", "celery_delayed"]),
+    ] {
+        let recorded = file[version]["page"].to_string();
+        let node = Node::start(move |path| {
+            basics(path).or_else(|| {
+                Some(match path.contains("page=1&") {
+                    true => (200, recorded.clone()),
+                    false => (400, OUT_OF_RANGE.to_owned()),
+                })
+            })
+        })
+        .await;
+        let success = source(&[node.address], "").poll().await.unwrap();
+        assert_eq!(names(&success), queues, "{version}");
+        assert_eq!(success.dropped.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn counters_are_those_of_one_node_only_where_the_broker_says_so() {
+    for (listeners, are_sums) in [
+        (r#"[{"node":"a@h"},{"node":"a@h"}]"#, false),
+        (r#"[{"node":"a@h"},{"node":"b@h"}]"#, true),
+        ("[]", true),
+    ] {
+        let node = Node::start(move |path| {
+            if path.starts_with("/api/overview") {
+                return Some((200, format!(r#"{{"listeners":{listeners}}}"#)));
+            }
+            basics(path).or_else(|| Some((200, page(&["a"], 1, 1))))
+        })
+        .await;
+        let success = source(&[node.address], "").poll().await.unwrap();
+        let seen = &success.observations[0];
+        assert_eq!(seen.counters_are_sums, are_sums, "{listeners}");
+    }
 }
 
 /// lapin's threads of this process.

@@ -11,6 +11,7 @@ use std::time::Duration;
 const CELERY_3: &str = include_str!("../../../tests/fixtures/rabbitmq/3.10.8-celery.json");
 const CELERY_4: &str = include_str!("../../../tests/fixtures/rabbitmq/4.0.5-celery.json");
 const DRAMATIQ: &str = include_str!("../../../tests/fixtures/rabbitmq/3.10.8-dramatiq.json");
+const API: &str = include_str!("../../../tests/fixtures/rabbitmq/api.json");
 const PLAIN: &str = include_str!("../../../tests/fixtures/rabbitmq/plain.json");
 
 /// Rows as they were recorded.
@@ -262,4 +263,59 @@ fn a_glob_in_the_configuration_makes_a_queue_celerys() {
     let claim = |name| layout.claim(&QueueRow::named(name), &Vhost::default());
     assert_eq!(claim("custom.1"), Some("custom.1".to_owned()));
     assert_eq!(claim("other"), None);
+}
+
+#[test]
+fn answers_with_columns_decode_though_4_x_leaves_out_what_is_null() {
+    let file: Value = serde_json::from_str(API).unwrap();
+    let published = |row: &QueueRow| row.stats.map(|stats| stats.publish);
+    let old = rows(&file["3.10.8"]["columns"]);
+    assert_eq!(old.len(), 2);
+    for row in &old {
+        assert_eq!((row.ready, row.unacknowledged), (Some(5), Some(0)));
+        assert_eq!((published(row), row.head_timestamp), (Some(5), None));
+    }
+    let [celery, delayed] = &rows(&file["4.0.5"]["columns"])[..] else {
+        panic!("two rows")
+    };
+    assert_eq!((celery.ready, published(celery)), (Some(16), Some(21)));
+    assert_eq!((delayed.consumers, published(delayed)), (Some(0), Some(0)));
+    for version in ["3.10.8", "4.0.5"] {
+        let page = rows(&file[version]["page"]["items"]);
+        assert!(
+            page.iter()
+                .all(|row| row.ready.is_some() && row.stats.is_none())
+        );
+    }
+}
+
+#[test]
+fn a_recorded_history_is_one_whatever_has_not_happened_yet() {
+    let file: Value = serde_json::from_str(API).unwrap();
+    for version in ["3.10.8", "4.0.5"] {
+        let (name, history) = super::flow::Samples::decode(&file[version]["history"], 5).unwrap();
+        let history = history.unwrap();
+        assert_eq!((name.as_str(), history.points.len()), ("f.classic", 4));
+        for point in &history.points {
+            assert_eq!((point.totals.publish, point.totals.deliver_get), (5, 0));
+        }
+        let first = history.points[0].at;
+        let last = history.latest().unwrap().at;
+        assert_eq!(last - first, 15, "{version}");
+    }
+}
+
+/// `messages_ready_high` is of RabbitMQ 4.x, where quorum queues have two priorities
+/// (`rabbit_quorum_queue.erl`).
+#[test]
+fn a_quorum_queue_with_urgent_messages_is_not_in_order() {
+    let row = |high: Value| {
+        let row = serde_json::json!({"name": "q", "type": "quorum", "messages_ready": 3,
+            "messages_ready_high": high, "messages_ready_normal": 1, "messages_ready_returned": 0,
+            "delivery_limit": 20, "publishers": 1});
+        QueueRow::decode(&row).unwrap()
+    };
+    assert!(row(Value::from(2)).has_priorities);
+    assert!(!row(Value::from(0)).has_priorities);
+    assert!(!row(Value::Null).has_priorities);
 }

@@ -1,7 +1,9 @@
 //! Real Celery producers and workers on a real RabbitMQ.
 
 use super::*;
+use crate::support::process::PATIENCE;
 use crate::support::python::Celery;
+use serde_json::Value;
 use std::path::Path;
 
 /// What a worker's `hold` tasks wait for.
@@ -21,10 +23,19 @@ fn system(success: &PollSuccess, queue: &str) -> Option<System> {
 
 #[test]
 fn celerys_numbers_are_those_of_its_workers() {
+    compare(&json!({}));
+}
+
+#[test]
+fn celerys_numbers_in_quorum_queues_are_those_of_its_workers() {
+    compare(&json!({"task_default_queue_type": "quorum"}));
+}
+
+fn compare(settings: &Value) {
     let rabbit = RabbitMq::shared();
     let vhost = rabbit.vhost();
     let dir = tempfile::tempdir().unwrap();
-    let celery = Celery::new(&rabbit.url(&vhost));
+    let celery = Celery::new(&rabbit.url(&vhost)).settings(settings);
     rabbit.declare(&vhost, "not-celerys", &json!({}));
     let mut poller = Poller::of(rabbit, &vhost, "");
 
@@ -76,12 +87,13 @@ fn celerys_numbers_are_those_of_its_workers() {
         );
     }
 
-    // The workers' own queues are not shown, and theirs stay Celery's when they are gone.
+    // The workers' own queues are not shown, and theirs stay Celery's when they are gone. Beside quorum
+    // queues there are those of delayed delivery.
     let with_workers = poller.poll().unwrap();
-    assert_eq!(
-        names(&with_workers),
-        ["celery", "early", "late", "not-celerys"]
-    );
+    let shown: Vec<_> = (names(&with_workers).into_iter())
+        .filter(|name| *name != "celery_delayed")
+        .collect();
+    assert_eq!(shown, ["celery", "early", "late", "not-celerys"]);
     drop((early, late));
     let mut later = Poller::of(rabbit, &vhost, "");
     let success = later.poll().unwrap();
@@ -129,4 +141,49 @@ fn natively_delayed_tasks_are_scheduled_in_one_queue() {
     assert_eq!((delayed.system, delayed.jobs.ready), (System::Celery, None));
     assert_eq!(names(&poller.poll().unwrap()), ["celery", "celery_delayed"]);
     drop(worker);
+}
+
+/// Tasks that are due later, of which a worker has taken all that it may.
+fn hold_tasks_until_they_are_due(settings: &Value) {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let dir = tempfile::tempdir().unwrap();
+    let celery = Celery::new(&rabbit.url(&vhost)).settings(settings);
+    celery.send("celery", 3, &["--countdown", "3600"]);
+    let mut poller = Poller::of(rabbit, &vhost, "");
+    let nobody = poller.await_queue("celery", |seen| seen.jobs.ready == Some(3));
+    assert_eq!(nobody.jobs.in_progress, Some(0));
+    let mut worker = celery.worker("celery", &["-c", "1"], dir.path());
+    let held = poller.await_queue("celery", |seen| {
+        seen.jobs.in_progress == Some(3) && seen.counters.started == Some(3)
+    });
+    assert_eq!((held.jobs.ready, held.head), (Some(0), Head::Empty));
+    // What comes later passes them by.
+    celery.send("celery", 5, &[]);
+    let passed = poller.await_queue("celery", |seen| seen.counters.finished == Some(5));
+    assert_eq!(passed.counters.enqueued, Some(8));
+    poller.await_queue("celery", |seen| {
+        (seen.jobs.ready, seen.jobs.in_progress) == (Some(0), Some(3))
+    });
+    // Without the worker they wait again, and have been handed out before.
+    worker.signal("KILL");
+    worker.wait(PATIENCE);
+    let back = poller.await_queue("celery", |seen| {
+        (seen.jobs.ready, seen.jobs.in_progress) == (Some(3), Some(0))
+    });
+    assert_eq!(
+        (back.counters.started, back.counters.finished),
+        (Some(8), Some(5))
+    );
+}
+
+#[test]
+fn tasks_that_are_due_later_are_held_by_workers() {
+    hold_tasks_until_they_are_due(&json!({}));
+}
+
+#[test]
+fn tasks_that_are_due_later_are_held_by_workers_of_quorum_queues() {
+    // To a direct exchange nothing is delivered with a delay.
+    hold_tasks_until_they_are_due(&json!({"task_default_queue_type": "quorum"}));
 }

@@ -5,9 +5,22 @@ use super::flow::Watch;
 use super::*;
 use std::collections::HashMap;
 use std::thread::sleep;
+use tailback::model::QueueSnapshot;
 
 /// Ready, enqueued, started, finished, redelivered.
 type Totals = [u64; 5];
+
+/// Unless they are not known yet.
+fn totals(queue: &QueueSnapshot) -> Option<Totals> {
+    let counters = queue.counters;
+    Some([
+        queue.jobs.ready?,
+        counters.enqueued?,
+        counters.started?,
+        counters.finished?,
+        counters.redelivered?,
+    ])
+}
 
 #[test]
 fn totals_are_what_happened_whatever_goes_uncounted() {
@@ -78,17 +91,9 @@ fn totals_are_what_happened_whatever_goes_uncounted() {
     while last != wanted {
         assert!(Instant::now() < until, "{last:#?}");
         for (queue, _) in watch.poll() {
-            let counters = queue.counters;
-            let counts = [
-                counters.enqueued,
-                counters.started,
-                counters.finished,
-                counters.redelivered,
-            ]
-            .map(Option::unwrap_or_default);
-            let [enqueued, started, finished, redelivered] = counts;
-            let ready = queue.jobs.ready.unwrap_or_default();
-            let now = [ready, enqueued, started, finished, redelivered];
+            let Some(now) = totals(&queue) else {
+                continue;
+            };
             let name = queue.queue.to_string();
             let before = last.insert(name.clone(), now).unwrap_or_default();
             let most = wanted[&name];
@@ -101,4 +106,58 @@ fn totals_are_what_happened_whatever_goes_uncounted() {
         }
         sleep(Duration::from_millis(500));
     }
+}
+
+#[test]
+fn a_node_that_goes_takes_nothing_from_the_totals_and_adds_nothing() {
+    let first = RabbitMq::start(RabbitMqOptions::default());
+    let mut second = first.start_member();
+    let vhost = first.vhost();
+    first.declare(&vhost, "q", &json!({}));
+    let mut watch = Watch::new(&first, &vhost);
+    let mut last: Totals = [0; 5];
+    let mut until = |what: &str, wanted: Totals| {
+        let limit = Instant::now() + 2 * SETTLED;
+        // For some seconds at least, so that what must not happen has time to.
+        for round in 0.. {
+            if round > 8 && last == wanted {
+                return;
+            }
+            assert!(Instant::now() < limit, "{what}: {last:?}, not {wanted:?}");
+            for (queue, _) in watch.poll() {
+                let Some(now) = totals(&queue) else {
+                    continue;
+                };
+                for at in 1..now.len() {
+                    assert!(
+                        last[at] <= now[at] && now[at] <= wanted[at],
+                        "{what}: {last:?} {now:?}"
+                    );
+                }
+                last = now;
+            }
+            sleep(Duration::from_millis(500));
+        }
+    };
+    // What goes through a node's channels is counted by that node.
+    let through = |node: &RabbitMq, published: u32, done: u32| {
+        let client = Client::new(&node.url(&vhost));
+        client.publish("q", published, None);
+        for _ in 0..done {
+            client.ack(client.take("q"));
+        }
+        // A channel that is closed at once may take its last counts with it.
+        sleep(Duration::from_secs(3));
+    };
+    through(&first, 20, 5);
+    through(&second, 30, 10);
+    until("two nodes", [35, 50, 15, 15, 0]);
+    second.kill();
+    until("nothing new", [35, 50, 15, 15, 0]);
+    through(&first, 4, 1);
+    until("one of them gone", [38, 54, 16, 16, 0]);
+    second.restart();
+    until("back with nothing", [38, 54, 16, 16, 0]);
+    through(&second, 3, 2);
+    until("and back", [39, 57, 18, 18, 0]);
 }
