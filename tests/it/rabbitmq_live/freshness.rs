@@ -38,7 +38,7 @@ fn a_depth_was_true_within_its_age_and_that_of_a_queue_with_an_objective_is_true
     let mut lags: Vec<f64> = Vec::new();
     let start = Instant::now();
     let mut round = 0_u32;
-    while start.elapsed() < Duration::from_secs(45) {
+    while start.elapsed() < Duration::from_secs(35) {
         round += 1;
         let before = depths.last().unwrap().1;
         let (more, less) = (1 + round * 7 % 5, round * 3 % 4);
@@ -58,7 +58,7 @@ fn a_depth_was_true_within_its_age_and_that_of_a_queue_with_an_objective_is_true
         for queue in names("fast") {
             let fast = snapshot(&seen, &queue);
             assert_eq!(fast.jobs.ready, Some(depth), "{queue}");
-            assert!(fast.ready_age < Duration::from_secs(1), "{queue}");
+            assert!(fast.ready_age < Duration::from_secs(5), "{queue}");
         }
         for queue in names("slow") {
             let slow = snapshot(&seen, &queue);
@@ -97,7 +97,8 @@ fn a_depth_was_true_within_its_age_and_that_of_a_queue_with_an_objective_is_true
     // The others follow when their statistics do; until then their age is that of a time before.
     let mut is_gone = false;
     while !is_gone {
-        assert!(unix() < purged + 30.0);
+        let asked = unix();
+        assert!(asked < purged + 30.0);
         let seen = watch.poll();
         is_gone = names("slow").iter().all(|queue| {
             let min = match snapshot(&seen, queue).latency {
@@ -105,7 +106,7 @@ fn a_depth_was_true_within_its_age_and_that_of_a_queue_with_an_objective_is_true
                 Latency::Known { age, .. } => age.min.as_secs_f64(),
                 Latency::Unknown(reason) => panic!("{queue}: {reason:?}"),
             };
-            assert!(min == 0.0 || unix() < purged + 11.0, "{queue}: {min}");
+            assert!(min == 0.0 || asked < purged + 11.0, "{queue}: {min}");
             min == 0.0
         });
         sleep(Duration::from_millis(700));

@@ -77,15 +77,17 @@ fn every_kind_of_queue_tells_what_it_holds_and_for_whom() {
 
     // Two consumers, each of which holds three and takes no more.
     let clients = [(); 2].map(|()| Client::new(&rabbit.url(&vhost)));
+    let mut consumers = Vec::new();
+    for (queue, _) in &all {
+        for other in &clients {
+            let client = match *queue {
+                "exclusive" => &client,
+                _ => other,
+            };
+            consumers.push(client.consume(queue, 3));
+        }
+    }
     for (queue, timed) in &all {
-        let of = |at: usize| {
-            if *queue == "exclusive" {
-                &client
-            } else {
-                &clients[at]
-            }
-        };
-        let consumers = [of(0).consume(queue, 3), of(1).consume(queue, 3)];
         // Of a queue with a single active consumer the other one waits.
         let held = if *queue == "single" { 3 } else { 6 };
         // A quorum queue of 3.10 puts what is given back behind the others.
@@ -113,8 +115,8 @@ fn every_kind_of_queue_tells_what_it_holds_and_for_whom() {
             | (Timed::Never | Timed::InMemory, Head::Unknown(Reason::NoTimestamp)) => {}
             (_, head) => panic!("{queue}: {head:?}"),
         }
-        drop(consumers);
     }
+    drop(consumers);
     assert!(names(&poller.poll().unwrap()).contains(&"exclusive"));
     // A client's own queue holds no jobs, as far as anybody knows.
     let mut poller = Poller::of(rabbit, &vhost, "");
