@@ -197,6 +197,43 @@ fn fault(panel: &serde_json::Value, query: &Query<'_>, series: &[Series]) -> Opt
 }
 
 #[test]
+fn what_cannot_be_drawn_is_found() {
+    let dashboards = Dashboard::shipped();
+    let queue = dashboards
+        .iter()
+        .find(|it| it.file == "queue.json")
+        .unwrap();
+    let panel_of = |kind: &str| queue.panels().find(|panel| panel["type"] == kind).unwrap();
+    let series = |labels: &[(&str, &str)], values: &[f64]| Series {
+        labels: labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        values: values.to_vec(),
+    };
+    let fault_of = |kind: &str, series: &[Series]| {
+        let panel = panel_of(kind);
+        let query = &queue.queries_of(panel)[0];
+        fault(panel, query, series).unwrap_or_default()
+    };
+    let one = |value: f64| series(&[], &[1.0, value]);
+    assert_eq!(fault_of("timeseries", &[one(2.0)]), "");
+    assert_eq!(fault_of("timeseries", &[]), "no data");
+    assert_eq!(fault_of("timeseries", &[series(&[], &[])]), "no data");
+    assert_eq!(fault_of("timeseries", &[one(f64::NAN)]), "NaN");
+    let two = [one(1.0), one(2.0)];
+    assert_eq!(fault_of("timeseries", &two), "two series have one name");
+    let bucket = |le: &str| series(&[("le", le)], &[1.0]);
+    let bounds = ["0.1", "1.0", "5.0", "30.0", "60.0"];
+    let mut buckets: Vec<_> = bounds.map(bucket).into();
+    assert!(fault_of("heatmap", &buckets).starts_with("no histogram"));
+    buckets.push(bucket("+Inf"));
+    assert_eq!(fault_of("heatmap", &buckets), "");
+    buckets.push(one(1.0));
+    assert!(fault_of("heatmap", &buckets).starts_with("no label le"));
+}
+
+#[test]
 fn every_query_has_data_of_the_right_shape() {
     let (redis, rabbit) = (Redis::start(RedisOptions::default()), RabbitMq::shared());
     let vhost = rabbit.vhost();

@@ -16,7 +16,16 @@ const UNITS: &[&str] = &[
 ];
 /// What Okabe and Ito found to be told apart by everybody.
 const COLOURS: &[&str] = &[
-    "#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999",
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#E69F00",
+    "#D55E00",
+    "#CC79A7",
+    "#999999",
+    "transparent",
+    "transparent",
 ];
 
 pub fn lint(dashboard: &Dashboard) -> Vec<String> {

@@ -37,9 +37,14 @@ fn of_objective(def: &crate::metrics::MetricDef) -> String {
     format!("{} / {}", of_queues(def), of_queues(&QUEUE_OBJECTIVE))
 }
 
-/// Of queues for which somebody says how many workers they need.
+/// Of queues of which it is known how many workers they need.
 fn scaled(expr: &str) -> String {
     format!("{expr} and {}", required())
+}
+
+/// Of queues with an objective.
+fn aimed(expr: &str) -> String {
+    format!("{expr} and {}", of_queues(&QUEUE_OBJECTIVE))
 }
 
 fn table() -> Panel {
@@ -56,14 +61,14 @@ fn table() -> Panel {
         )
         .column("Of objective", Unit::Share, of_objective(&QUEUE_LATENCY))
         .column("Required", Unit::Count, required())
-        .column("Attached", Unit::Count, scaled(&of_queues(&QUEUE_CONSUMERS)))
-        .column("Busy", Unit::Count, scaled(&of_queues(&QUEUE_BUSY_WORKERS)))
-        .column("Ready", Unit::Count, scaled(&jobs("ready")))
-        .column("Latency", Unit::Seconds, scaled(&of_queues(&QUEUE_LATENCY)))
+        .column("Attached", Unit::Count, aimed(&of_queues(&QUEUE_CONSUMERS)))
+        .column("Busy", Unit::Count, aimed(&of_queues(&QUEUE_BUSY_WORKERS)))
+        .column("Ready", Unit::Count, aimed(&jobs("ready")))
+        .column("Latency", Unit::Seconds, aimed(&of_queues(&QUEUE_LATENCY)))
         .column(
             "Expected wait",
             Unit::Seconds,
-            scaled(&of_queues(&QUEUE_EXPECTED_WAIT)),
+            aimed(&of_queues(&QUEUE_EXPECTED_WAIT)),
         )
         .column("Objective", Unit::Seconds, of_queues(&QUEUE_OBJECTIVE))
         .limit(1.0)
@@ -99,7 +104,7 @@ fn slots() -> Vec<Panel> {
             ),
         Panel::new(Kind::Lines, "Attached by queue", Unit::Count, 12)
             .about(QUEUE_CONSUMERS.help)
-            .each(EACH, scaled(&of_queues(&QUEUE_CONSUMERS)))
+            .each(EACH, aimed(&of_queues(&QUEUE_CONSUMERS)))
             .linking_queues(),
         Panel::new(
             Kind::Lines,
@@ -113,7 +118,7 @@ fn slots() -> Vec<Panel> {
         )
         .each(
             "arrivals: {{queue}}",
-            scaled(&rate_of_queues(&QUEUE_ENQUEUED)),
+            aimed(&rate_of_queues(&QUEUE_ENQUEUED)),
         )
         .linking_queues(),
     ]
@@ -137,12 +142,12 @@ fn effect() -> Vec<Panel> {
             .one(
                 "latency",
                 solid(BLUE),
-                longest(scaled(&of_queues(&QUEUE_LATENCY))),
+                longest(aimed(&of_queues(&QUEUE_LATENCY))),
             )
             .one(
                 "expected wait",
                 dotted(SKY),
-                longest(scaled(&of_queues(&QUEUE_EXPECTED_WAIT))),
+                longest(aimed(&of_queues(&QUEUE_EXPECTED_WAIT))),
             )
             .one(
                 "target",
@@ -151,10 +156,7 @@ fn effect() -> Vec<Panel> {
             ),
         Panel::new(Kind::Lines, "Backlog", Unit::Count, 12)
             .about("Ready jobs of each queue that has an objective.")
-            .each(
-                EACH,
-                format!("{} and {}", jobs("ready"), of_queues(&QUEUE_OBJECTIVE)),
-            )
+            .each(EACH, aimed(&jobs("ready")))
             .linking_queues(),
         Panel::new(Kind::Lines, "Run times", Unit::Seconds, 12)
             .about("p95 of the jobs that ended, where the job system records it.")

@@ -234,7 +234,12 @@ impl Panel {
     }
 
     fn defaults(&self) -> Value {
-        let mut steps = vec![json!({ "color": colour::BLUE, "value": null })];
+        // In a table only what is of concern has a background.
+        let usual = match self.kind {
+            Kind::Table => "transparent",
+            _ => colour::BLUE,
+        };
+        let mut steps = vec![json!({ "color": usual, "value": null })];
         if let Some(limit) = self.limit {
             steps.push(json!({ "color": colour::VERMILLION, "value": limit }));
         }
