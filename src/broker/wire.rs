@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,6 +20,7 @@ pub struct Meter {
     sent: AtomicU64,
     received: AtomicU64,
     commands: Mutex<BTreeMap<&'static str, u64>>,
+    is_shaking_hands: AtomicBool,
 }
 
 impl Meter {
@@ -35,6 +36,11 @@ impl Meter {
 
     pub fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the last handshake of TLS has come to no end: one that was given up is among them.
+    pub fn is_shaking_hands(&self) -> bool {
+        self.is_shaking_hands.load(Ordering::Relaxed)
     }
 
     pub fn cost(&self) -> Cost {
@@ -82,7 +88,12 @@ pub async fn connect(
     };
     match tls {
         None => Ok(Box::new(metered)),
-        Some(tls) => Ok(Box::new(tls.handshake(to, metered).await?)),
+        Some(tls) => {
+            meter.is_shaking_hands.store(true, Ordering::Relaxed);
+            let stream = tls.handshake(to, metered).await;
+            meter.is_shaking_hands.store(false, Ordering::Relaxed);
+            Ok(Box::new(stream?))
+        }
     }
 }
 

@@ -205,11 +205,21 @@ impl<S: Source> Poller<S> {
     }
 
     fn timed_out(&self, what: &str) -> BrokerError {
+        if self.source.is_shaking_hands() {
+            return BrokerError::new(
+                ErrorKind::Tls,
+                format!(
+                    "nobody answers the TLS handshake within {}: the port speaks no TLS, or the broker \
+                     hangs",
+                    humantime::format_duration(self.config.timeout)
+                ),
+            );
+        }
         BrokerError::new(
             ErrorKind::Timeout,
             format!(
                 "{what} took longer than {}: the broker is slow or does not answer, speaks TLS where \
-                 the URL says it does not (or the reverse), or `timeout` is too short for it",
+                 the URL says it does not, or `timeout` is too short for it",
                 humantime::format_duration(self.config.timeout)
             ),
         )

@@ -115,7 +115,8 @@ fn tls_with_our_own_authority() {
     // A server that speaks no TLS takes the handshake for an unfinished command and waits.
     let plain = Redis::start(RedisOptions::default());
     let url = plain.url().replace("redis://", "rediss://");
-    assert_fails(&config(&url, &tls_table(files, false)), "timeout");
+    let said = assert_fails(&config(&url, &tls_table(files, false)), "tls");
+    assert!(said.contains("the port speaks no TLS"), "{said}");
     // And a server that speaks nothing else.
     let url = redis.url().replace("rediss://", "redis://");
     assert_fails(&config(&url, ""), "connect");

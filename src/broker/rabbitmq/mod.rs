@@ -239,6 +239,10 @@ impl Source for RabbitMqSource {
         self.discovered
     }
 
+    fn is_shaking_hands(&self) -> bool {
+        self.meter.is_shaking_hands()
+    }
+
     fn cost(&self) -> Cost {
         self.meter.cost()
     }

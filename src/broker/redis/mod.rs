@@ -252,6 +252,10 @@ impl Source for RedisSource {
         self.memory.save(&mut self.catalogue.layouts)
     }
 
+    fn is_shaking_hands(&self) -> bool {
+        self.meter.is_shaking_hands()
+    }
+
     fn cost(&self) -> Cost {
         self.meter.cost()
     }
