@@ -86,6 +86,7 @@ pub fn endpoint(endpoint: &Endpoint) -> String {
                 rabbit.vhosts.join(", ")
             )
         }
+        Endpoint::Simulated => "none: its queues are simulated".to_owned(),
     }
 }
 

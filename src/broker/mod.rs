@@ -4,6 +4,7 @@
 
 pub mod rabbitmq;
 pub mod redis;
+pub mod simulated;
 pub mod tls;
 pub mod wire;
 
@@ -27,6 +28,11 @@ pub trait Source: Send {
     /// Whether a whole search has come to its end since the start: then a queue that is not known
     /// does not exist.
     fn discovered(&self) -> bool;
+
+    /// Whether what was dropped before its end hung in a handshake of TLS.
+    fn is_shaking_hands(&self) -> bool {
+        false
+    }
 
     /// From now on [`Source::memory`] is asked. `earlier` is what an earlier process has left.
     fn remember(&mut self, _earlier: Option<SourceMemory>) {}

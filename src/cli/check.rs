@@ -3,6 +3,7 @@
 use super::exit;
 use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
+use crate::broker::simulated::SimulatedSource;
 use crate::broker::{BrokerError, Source};
 use crate::clock;
 use crate::config::{Broker, Config, Endpoint};
@@ -29,6 +30,7 @@ pub(super) async fn check(config: Config) -> u8 {
         let outcome = match &broker.endpoint {
             Endpoint::Redis(redis) => look(broker, RedisSource::new(broker, redis)).await,
             Endpoint::RabbitMq(rabbit) => look(broker, RabbitMqSource::new(broker, rabbit)).await,
+            Endpoint::Simulated => look(broker, SimulatedSource::default()).await,
         };
         let (text, found) = report(broker, outcome);
         // Nothing can be done about a closed output.

@@ -44,6 +44,8 @@ enum Command {
     Run(RunArgs),
     /// Connect once, list the queues found, and say what is missing.
     Check(CheckArgs),
+    /// Serve simulated queues, to see the page and the metrics without any broker.
+    Demo(DemoArgs),
     /// Show the queues in the terminal, worst first.
     Top(top::TopArgs),
     /// Write files for other programs: alert rules, dashboards.
@@ -78,6 +80,13 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+struct DemoArgs {
+    /// Address to serve HTTP on [default: 127.0.0.1:9828].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
 struct CheckArgs {
     #[command(flatten)]
     brokers: BrokerArgs,
@@ -104,6 +113,7 @@ pub fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Check(args)) => check(args),
+        Some(Command::Demo(args)) => demo(&args),
         Some(Command::Top(args)) => top::top(args),
         Some(Command::Generate(what)) => match generate::generate(what) {
             Ok(text) => {
@@ -128,10 +138,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: RunArgs) -> u8 {
     let environment = Environment::of_process();
-    let filter = environment
-        .get("TAILBACK_LOG")
-        .map_err(|error| format!("TAILBACK_LOG: {error}"));
-    if let Err(error) = filter.and_then(crate::logging::init) {
+    if let Err(error) = init_logging(&environment) {
         return fail(exit::USAGE, &error);
     }
     let mut config = match load(&args.brokers, &environment) {
@@ -144,6 +151,40 @@ fn run(args: RunArgs) -> u8 {
     if let Some(listen) = args.keda_listen {
         config.keda.get_or_insert_default().listen = listen;
     }
+    serve(config)
+}
+
+fn demo(args: &DemoArgs) -> u8 {
+    if let Err(error) = init_logging(&Environment::of_process()) {
+        return fail(exit::USAGE, &error);
+    }
+    let mut config = match Config::simulated() {
+        Ok(config) => config,
+        Err(faults) => return fail(exit::FAILURE, &faults.to_string()),
+    };
+    if let Some(listen) = args.listen {
+        config.http.listen = listen;
+    }
+    let listen = config.http.listen;
+    // Nothing can be done about a closed output.
+    writeln!(
+        std::io::stdout(),
+        "Simulated queues: nothing here is real, and no broker is asked.\n\
+         Open http://{listen}/ or run `tailback top --url http://{listen}`; Ctrl-C ends it."
+    )
+    .ok();
+    serve(config)
+}
+
+fn init_logging(environment: &Environment) -> Result<(), String> {
+    let filter = environment
+        .get("TAILBACK_LOG")
+        .map_err(|error| format!("TAILBACK_LOG: {error}"));
+    crate::logging::init(filter?)
+}
+
+/// Lives until a signal.
+fn serve(config: Config) -> u8 {
     match runtime().and_then(|runtime| {
         let result = runtime.block_on(run::run(config));
         // A poll that hangs must not hold up the exit.

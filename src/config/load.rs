@@ -251,6 +251,7 @@ pub(super) fn read_broker(
     let endpoint = match kind {
         BrokerKind::Redis => redis::read(&table, env).map(Endpoint::Redis),
         BrokerKind::RabbitMq => rabbitmq::read(&table, env).map(Endpoint::RabbitMq),
+        BrokerKind::Simulated => Some(Endpoint::Simulated),
     };
     table.finish();
     Some(Broker {

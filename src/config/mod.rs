@@ -15,6 +15,7 @@ mod reader;
 mod redis;
 mod selection;
 mod serve;
+mod simulated;
 mod suggest;
 mod systems;
 mod url;
@@ -103,6 +104,7 @@ impl Broker {
         match self.endpoint {
             Endpoint::Redis(_) => BrokerKind::Redis,
             Endpoint::RabbitMq(_) => BrokerKind::RabbitMq,
+            Endpoint::Simulated => BrokerKind::Simulated,
         }
     }
 }
@@ -142,6 +144,8 @@ pub enum Layouts {
 pub enum Endpoint {
     Redis(Redis),
     RabbitMq(RabbitMq),
+    /// Exists only in this process; no file can name it.
+    Simulated,
 }
 
 /// `[brokers.NAME.redis]`

@@ -18,7 +18,7 @@ impl Poll {
     pub fn default_for(kind: BrokerKind) -> Self {
         // RabbitMQ's own statistics change every 5 s, so asking more often shows nothing new.
         let (interval, timeout) = match kind {
-            BrokerKind::Redis => (SECOND, 2 * SECOND),
+            BrokerKind::Redis | BrokerKind::Simulated => (SECOND, 2 * SECOND),
             BrokerKind::RabbitMq => (5 * SECOND, 4 * SECOND),
         };
         Self {
@@ -65,7 +65,9 @@ impl PollKeys {
             // What a request costs RabbitMQ is not known.
             max_broker_cpu_ratio: match kind {
                 Some(BrokerKind::RabbitMq) => None,
-                Some(BrokerKind::Redis) | None => table.share("max_broker_cpu_ratio"),
+                Some(BrokerKind::Redis | BrokerKind::Simulated) | None => {
+                    table.share("max_broker_cpu_ratio")
+                }
             },
             max_payload_bytes: table.integer("max_payload_bytes", KIB..=64 * MIB),
         }

@@ -29,6 +29,7 @@ const fn broker_title(kind: BrokerKind) -> &'static str {
     match kind {
         BrokerKind::Redis => "a Redis",
         BrokerKind::RabbitMq => "a RabbitMQ",
+        BrokerKind::Simulated => "a simulation",
     }
 }
 

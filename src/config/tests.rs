@@ -29,14 +29,14 @@ fn only_broker(text: &str) -> Broker {
 fn redis(lines: &str) -> Redis {
     match only_broker(&format!("[brokers.main.redis]\n{lines}")).endpoint {
         Endpoint::Redis(redis) => redis,
-        Endpoint::RabbitMq(_) => panic!("not a Redis"),
+        Endpoint::RabbitMq(_) | Endpoint::Simulated => panic!("not a Redis"),
     }
 }
 
 fn rabbitmq(lines: &str) -> RabbitMq {
     match only_broker(&format!("[brokers.main.rabbitmq]\n{lines}")).endpoint {
         Endpoint::RabbitMq(rabbitmq) => rabbitmq,
-        Endpoint::Redis(_) => panic!("not a RabbitMQ"),
+        Endpoint::Redis(_) | Endpoint::Simulated => panic!("not a RabbitMQ"),
     }
 }
 

@@ -30,6 +30,8 @@ impl Snapshot {
 pub enum BrokerKind {
     Redis,
     RabbitMq,
+    /// Exists only in this process.
+    Simulated,
 }
 
 impl BrokerKind {
@@ -37,6 +39,7 @@ impl BrokerKind {
         match self {
             Self::Redis => "redis",
             Self::RabbitMq => "rabbitmq",
+            Self::Simulated => "simulated",
         }
     }
 }

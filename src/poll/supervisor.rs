@@ -6,6 +6,7 @@ use super::poller::Poller;
 use super::store::{Message, Store};
 use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
+use crate::broker::simulated::SimulatedSource;
 use crate::broker::{Source, SourceMemory};
 use crate::clock;
 use crate::config::{Broker, Endpoint};
@@ -130,6 +131,11 @@ fn spawn(
             }
             Endpoint::RabbitMq(rabbit) => {
                 let source = RabbitMqSource::new(&broker, rabbit);
+                let poller = Poller::new(source, &broker, own, reports);
+                start.poll(poller, cancelled).await;
+            }
+            Endpoint::Simulated => {
+                let source = SimulatedSource::default();
                 let poller = Poller::new(source, &broker, own, reports);
                 start.poll(poller, cancelled).await;
             }

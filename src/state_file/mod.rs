@@ -72,7 +72,7 @@ impl Identity {
                     redis.list.head,
                 )
             ),
-            Endpoint::RabbitMq(_) => String::new(),
+            Endpoint::RabbitMq(_) | Endpoint::Simulated => String::new(),
         };
         Self {
             name: broker.name.to_string(),

@@ -1,7 +1,8 @@
-//! `make demo` does what it says, and leaves nothing behind.
+//! `make demo` and `tailback demo` do what they say, and leave nothing behind.
 
 use crate::support::process::{PATIENCE, Process};
-use crate::support::tailback::BINARY;
+use crate::support::prometheus::promtool_check_metrics;
+use crate::support::tailback::{BINARY, Tailback};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -45,6 +46,53 @@ fn the_demo_shows_waiting_jobs_and_ends_with_all_that_it_started() {
         .filter(|name| name.to_string_lossy().starts_with("tailback-"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn simulated_queues_are_told_as_real_ones_and_called_simulated() {
+    let tailback = Tailback::demo();
+    let queue = |system, queue| [("broker", "demo"), ("system", system), ("queue", queue)];
+    // What carries times, and what is inferred.
+    for (system, name) in [("rq", "invoices"), ("celery", "emails")] {
+        tailback.wait_until("jobs start", PATIENCE, |metrics| {
+            metrics.get("tailback_queue_wait_seconds_count", &queue(system, name)) > Some(3.0)
+                && metrics.get("tailback_queue_started_total", &queue(system, name)) > Some(3.0)
+                && metrics
+                    .get("tailback_queue_latency_max_seconds", &queue(system, name))
+                    .is_some()
+        });
+    }
+    let metrics = tailback.metrics();
+    assert_eq!(metrics.get("tailback_broker_up", &[]), Some(1.0));
+    let info = metrics.get("tailback_broker_info", &[("kind", "simulated")]);
+    assert_eq!(info, Some(1.0));
+    assert_eq!(metrics.get("tailback_broker_queues", &[]), Some(5.0));
+    assert!(
+        metrics
+            .all("tailback_broker_commands_total", &[])
+            .is_empty()
+    );
+    for latency in metrics.all("tailback_queue_latency_seconds", &[]) {
+        let labels: Vec<_> = latency
+            .labels
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let least = metrics
+            .get("tailback_queue_latency_min_seconds", &labels)
+            .unwrap();
+        let most = metrics.get("tailback_queue_latency_max_seconds", &labels);
+        assert!(
+            least <= latency.value && most.is_none_or(|most| latency.value <= most),
+            "{latency:?}"
+        );
+    }
+    assert_eq!(promtool_check_metrics(&tailback.get("/metrics").body), "");
+    let page = tailback.get("/").text();
+    assert!(
+        page.contains("its queues are simulated in this process"),
+        "{page}"
+    );
 }
 
 /// The processes that the demo has started, without the one that watches over the demo.

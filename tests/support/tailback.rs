@@ -29,7 +29,12 @@ impl Tailback {
 
     /// The same with variables in its otherwise empty environment.
     pub fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::launch(TempDir::new().unwrap(), args, variables)
+        Self::launch(TempDir::new().unwrap(), "run", args, variables)
+    }
+
+    /// `tailback demo`.
+    pub fn demo() -> Self {
+        Self::launch(TempDir::new().unwrap(), "demo", &[], &[])
     }
 
     /// With a configuration file of this text.
@@ -38,13 +43,13 @@ impl Tailback {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, config).unwrap();
         let path = path.to_str().unwrap().to_owned();
-        Self::launch(dir, &["--config", &path], &[])
+        Self::launch(dir, "run", &["--config", &path], &[])
     }
 
-    fn launch(dir: TempDir, args: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn launch(dir: TempDir, name: &str, args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(BINARY);
         command
-            .arg("run")
+            .arg(name)
             .args(args)
             .args(["--listen", "127.0.0.1:0"]);
         command

@@ -404,7 +404,7 @@ fn jobs_of_a_list_are_taken_at_either_end() {
     };
     let head = |config: Config| match &config.brokers[0].endpoint {
         Endpoint::Redis(redis) => redis.list.head,
-        Endpoint::RabbitMq(_) => panic!("a Redis"),
+        Endpoint::RabbitMq(_) | Endpoint::Simulated => panic!("a Redis"),
     };
     assert_eq!(head(list("")), ListEnd::Right);
     assert_eq!(head(list("head = 'left'")), ListEnd::Left);

@@ -4,7 +4,7 @@ use super::html::Html;
 use super::page::plural;
 use crate::clock::Now;
 use crate::human;
-use crate::model::{BrokerSnapshot, Snapshot};
+use crate::model::{BrokerKind, BrokerSnapshot, Snapshot};
 
 /// What a broker's polls have come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,9 @@ fn one(html: &mut Html, broker: &BrokerSnapshot, now: Now) {
         html.text(&reasons.join(", ")).raw(")</span>");
     }
     html.raw("</p>");
+    if broker.kind == BrokerKind::Simulated {
+        html.raw("<p>Nothing of it is real: its queues are simulated in this process.</p>");
+    }
     if let Some(error) = &broker.last_error {
         html.raw("<p class=\"error\">").text(error.kind.as_str());
         html.raw(": ").text(&error.message).raw("</p>");

@@ -110,7 +110,7 @@ impl Case {
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         match &config.brokers[0].endpoint {
             Endpoint::Redis(redis) => bind(redis, MAX_PAYLOAD),
-            Endpoint::RabbitMq(_) => unreachable!(),
+            Endpoint::RabbitMq(_) | Endpoint::Simulated => unreachable!(),
         }
     }
 }
