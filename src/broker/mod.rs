@@ -43,6 +43,12 @@ pub trait Source: Send {
         None
     }
 
+    /// In which way the last poll has read the broker, where there are several: what is lost with it,
+    /// and what to do about that. For a person.
+    fn describe(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What all calls have cost the broker so far, failed ones included.
     fn cost(&self) -> Cost;
 }

@@ -40,8 +40,15 @@ pub(super) async fn check(config: Config) -> u8 {
     code
 }
 
+/// What one search and one poll have found.
+struct Found {
+    snapshot: BrokerSnapshot,
+    /// By what way the broker was read.
+    ways: Vec<String>,
+}
+
 /// One search and one poll.
-async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<BrokerSnapshot, BrokerError> {
+async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, BrokerError> {
     let limit = |what: &str, limit: Duration| {
         let limit = humantime::format_duration(limit);
         BrokerError::new(
@@ -89,10 +96,13 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<BrokerSnapsho
     if let Some(error) = &mut snapshot.last_error {
         error.message = faults.join("\n").into();
     }
-    Ok(snapshot)
+    Ok(Found {
+        snapshot,
+        ways: source.describe(),
+    })
 }
 
-fn report(broker: &Broker, outcome: Result<BrokerSnapshot, BrokerError>) -> (String, u8) {
+fn report(broker: &Broker, outcome: Result<Found, BrokerError>) -> (String, u8) {
     let mut text = format!("{} ({})", broker.name, redact::endpoint(&broker.endpoint));
     match outcome {
         Err(error) => {
@@ -108,8 +118,11 @@ fn report(broker: &Broker, outcome: Result<BrokerSnapshot, BrokerError>) -> (Str
             );
             (text, code)
         }
-        Ok(snapshot) => {
+        Ok(Found { snapshot, ways }) => {
             describe(&mut text, &snapshot);
+            for way in ways {
+                push(&mut text, format_args!("  source: {way}\n"));
+            }
             (
                 text,
                 if snapshot.last_error.is_some() {
