@@ -43,14 +43,22 @@ pub trait Source: Send {
         None
     }
 
-    /// In which way the last poll has read the broker, where there are several: what is lost with it,
-    /// and what to do about that. For a person.
-    fn describe(&self) -> Vec<String> {
-        Vec::new()
+    /// Which rights the broker does not give us, asked for outright: a poll needs each only where there
+    /// is what it reads.
+    fn lacking(&mut self) -> impl Future<Output = Result<Lacking, BrokerError>> + Send {
+        async { Ok(Lacking::default()) }
     }
 
     /// What all calls have cost the broker so far, failed ones included.
     fn cost(&self) -> Cost;
+}
+
+/// Rights that are missing, as the broker names them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Lacking {
+    pub needed: Vec<&'static str>,
+    /// Something is known less well without them.
+    pub useful: Vec<&'static str>,
 }
 
 /// What a source remembers between polls, as it is written down.

@@ -4,7 +4,7 @@ use super::exit;
 use crate::broker::rabbitmq::RabbitMqSource;
 use crate::broker::redis::RedisSource;
 use crate::broker::simulated::SimulatedSource;
-use crate::broker::{BrokerError, Source};
+use crate::broker::{BrokerError, Lacking, Source};
 use crate::clock;
 use crate::config::{Broker, Config, Endpoint};
 use crate::model::{BrokerSnapshot, BrokerState, ErrorKind, Latency, QueueSnapshot, Report};
@@ -40,15 +40,11 @@ pub(super) async fn check(config: Config) -> u8 {
     code
 }
 
-/// What one search and one poll have found.
-struct Found {
-    snapshot: BrokerSnapshot,
-    /// By what way the broker was read.
-    ways: Vec<String>,
-}
-
-/// One search and one poll.
-async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, BrokerError> {
+/// One search and one poll, and the rights that are missing.
+async fn look<S: Source>(
+    broker: &Broker,
+    mut source: S,
+) -> Result<(BrokerSnapshot, Lacking), BrokerError> {
     let limit = |what: &str, limit: Duration| {
         let limit = humantime::format_duration(limit);
         BrokerError::new(
@@ -74,6 +70,9 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, Broker
     let success = tokio::time::timeout(broker.poll.timeout, source.poll())
         .await
         .map_err(|_| limit("a poll", broker.poll.timeout))??;
+    let lacking = tokio::time::timeout(broker.poll.timeout, source.lacking())
+        .await
+        .map_err(|_| limit("a look at the rights", broker.poll.timeout))??;
     let mut state = BrokerState::new(
         Arc::clone(&broker.name),
         broker.kind(),
@@ -96,13 +95,13 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, Broker
     if let Some(error) = &mut snapshot.last_error {
         error.message = faults.join("\n").into();
     }
-    Ok(Found {
-        snapshot,
-        ways: source.describe(),
-    })
+    Ok((snapshot, lacking))
 }
 
-fn report(broker: &Broker, outcome: Result<Found, BrokerError>) -> (String, u8) {
+fn report(
+    broker: &Broker,
+    outcome: Result<(BrokerSnapshot, Lacking), BrokerError>,
+) -> (String, u8) {
     let mut text = format!("{} ({})", broker.name, redact::endpoint(&broker.endpoint));
     match outcome {
         Err(error) => {
@@ -118,19 +117,11 @@ fn report(broker: &Broker, outcome: Result<Found, BrokerError>) -> (String, u8) 
             );
             (text, code)
         }
-        Ok(Found { snapshot, ways }) => {
+        Ok((snapshot, lacking)) => {
             describe(&mut text, &snapshot);
-            for way in ways {
-                push(&mut text, format_args!("  source: {way}\n"));
-            }
-            (
-                text,
-                if snapshot.last_error.is_some() {
-                    exit::FAILURE
-                } else {
-                    0
-                },
-            )
+            describe_lacking(&mut text, &lacking);
+            let is_fine = snapshot.last_error.is_none() && lacking.needed.is_empty();
+            (text, if is_fine { 0 } else { exit::FAILURE })
         }
     }
 }
@@ -183,6 +174,34 @@ fn describe(text: &mut String, snapshot: &BrokerSnapshot) {
         for line in error.message.lines() {
             push(text, format_args!("  problem: {line}\n"));
         }
+    }
+}
+
+fn describe_lacking(text: &mut String, lacking: &Lacking) {
+    let rule = |rights: &[&str]| {
+        rights
+            .iter()
+            .map(|right| format!(" +{right}"))
+            .collect::<String>()
+    };
+    if !lacking.needed.is_empty() {
+        push(
+            text,
+            format_args!(
+                "  problem: the user lacks the rights{}: what is read with them is unknown, also in \
+                 queues yet to come; `tailback generate acl` writes the rule\n",
+                rule(&lacking.needed)
+            ),
+        );
+    }
+    if !lacking.useful.is_empty() {
+        push(
+            text,
+            format_args!(
+                "  note: without{} jobs that come and go between two polls are not counted\n",
+                rule(&lacking.useful)
+            ),
+        );
     }
 }
 

@@ -20,7 +20,7 @@ mod scenarios;
 mod truth;
 
 use random::Random;
-use replay::{estimated, quantile, run};
+use replay::{estimated, quantile, run, run_beside};
 use scenarios::{FOUR, scenario, scenarios};
 use tailback::model::flow::Counts;
 use truth::Scenario;
@@ -74,6 +74,36 @@ fn the_truth_is_inside_the_bounds_at_every_poll() {
             for told in [true, false] {
                 check(&scenario, interval, told);
             }
+        }
+    }
+}
+
+/// An application's pushes are nobody's jobs: no queue gets any, and none of its own are lost. Until
+/// they have shown themselves a few may be taken for jobs that came and went.
+#[test]
+fn what_others_push_is_not_counted() {
+    let few = 24;
+    for scenario in scenarios(1200.0) {
+        for (interval, strangers) in [(1.0, 0.7), (1.0, 12.0), (5.0, 200.0)] {
+            let run = run_beside(&scenario, interval, 0.0, true, strangers);
+            let name = format!("{} at {interval} s beside {strangers}/s", scenario.name);
+            assert_eq!(run.inside, run.scored, "{name}: the truth left the bounds");
+            let totals = run.view.totals;
+            let put_back = if scenario.crashes.is_empty() { 0 } else { 100 };
+            eprintln!("{name}: {} {totals:?}", run.pushed);
+            let slack = few + put_back + run.pushed / 200;
+            assert!(
+                totals.enqueued <= run.pushed + slack,
+                "{name}: {totals:?} {}",
+                run.pushed
+            );
+            let purges = 40 * scenario.purges.len() as u64;
+            let is_too_fast = scenario.name == "990 msg/s" && interval > 2.0;
+            assert!(
+                totals.enqueued + slack + purges >= run.pushed || is_too_fast,
+                "{name}: {totals:?} {}",
+                run.pushed
+            );
         }
     }
 }

@@ -104,6 +104,17 @@ fn broker_time(at: f64) -> Timestamp {
 /// Plays `scenario` and polls it every `interval` seconds from `start` on. `told`: the broker tells
 /// how many pushes there were.
 pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
+    run_beside(scenario, interval, start, told, 0.0)
+}
+
+/// The same in a Redis where an application pushes to a list of its own, `strangers` times a second.
+pub fn run_beside(
+    scenario: &Scenario,
+    interval: f64,
+    start: f64,
+    told: bool,
+    strangers: f64,
+) -> Run {
     let mut random = Random::new(7);
     let events = truth::play(scenario, &mut random);
     let processes: usize = scenario.nodes.iter().map(|node| node.processes).sum();
@@ -179,10 +190,13 @@ pub fn run(scenario: &Scenario, interval: f64, start: f64, told: bool) -> Run {
         }
         let (pushes, deliveries) = counted.unwrap_or((out.pushed, taken));
         let tally = Tally {
-            pushes: told.then_some(pushes),
+            pushes: told.then_some(pushes + (strangers * at) as u64),
+            // Its consumers ask about once a second each, whether there is anything or not.
+            takes: told.then_some(deliveries + 4 * at as u64),
             deliveries: told.then_some(deliveries),
             deliveries_after: told.then_some(taken),
             is_partial: false,
+            is_alone: true,
         };
         let latency = poll(
             &mut *layout,

@@ -40,4 +40,5 @@ mod stack;
 mod state_file;
 mod status_page;
 mod status_page_for_all;
+mod strangers_live;
 mod top;

@@ -227,6 +227,15 @@ fn every_single_right_that_is_missing_is_named() {
         ("-hmget", "hmget"),
         ("-zcard", "zcard"),
         ("-memory", "memory"),
+        ("-memory|usage", "memory|usage"),
+        ("-xinfo|groups", "xinfo|groups"),
+        ("-xinfo|stream", "xinfo|stream"),
+        ("-type", "+type"),
+        ("-multi", "multi"),
+        ("-exec", "exec"),
+        ("-pttl", "pttl"),
+        ("-zscore", "zscore"),
+        ("-lpos", "lpos"),
         ("-time", "time"),
         ("-select", "select"),
         (
@@ -256,6 +265,23 @@ fn every_single_right_that_is_missing_is_named() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(1), "{rule}: {said}");
         assert!(said.to_lowercase().contains(named), "{rule}: {said}");
+    }
+}
+
+#[test]
+fn what_is_not_known_without_info_is_a_note() {
+    let redis = redis(RedisOptions {
+        users: vec![
+            format!("tail on >pw {RIGHTS}"),
+            format!("all on >pw {RIGHTS} +info"),
+        ],
+        ..RedisOptions::default()
+    });
+    for (user, is_noted) in [("tail", true), ("all", false)] {
+        let output = tailback(&["check", &redis.url_as(&format!("{user}:pw"))]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains("note: without +info"), is_noted, "{said}");
     }
 }
 

@@ -89,7 +89,7 @@ impl Tailback {
         &self,
         what: &str,
         limit: Duration,
-        mut wanted: impl FnMut(&Metrics) -> bool,
+        wanted: impl Fn(&Metrics) -> bool,
     ) -> Metrics {
         let until = std::time::Instant::now() + limit;
         loop {

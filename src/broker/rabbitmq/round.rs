@@ -5,7 +5,7 @@ use super::naming::display;
 use crate::config::QueueFilter;
 use crate::layout::rabbitmq::{Kind, Layout, QueueRow, Vhost, is_internal};
 use crate::model::{Head, Observation, System, Timestamp, Window};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,18 +40,8 @@ pub(super) struct Member {
 #[derive(Default)]
 pub(super) struct Roster {
     pub(super) members: Vec<Member>,
-    /// Queues of which a part could not be read this time.
-    pub(super) kept: Vec<(System, Arc<str>)>,
     /// Queues over `max_queues`.
     pub(super) over_limit: u64,
-}
-
-/// What was read of a vhost.
-pub(super) struct Read {
-    pub(super) rows: BTreeMap<String, QueueRow>,
-    /// Names of rows that are there, but could not be read this time.
-    pub(super) unread: HashSet<String>,
-    pub(super) window: Window,
 }
 
 impl Selection {
@@ -61,12 +51,12 @@ impl Selection {
         &self,
         roster: &mut Roster,
         (at, name): (usize, &str),
-        read: Read,
+        rows: BTreeMap<String, QueueRow>,
         facts: &Vhost,
+        window: Window,
     ) {
         let mut groups: BTreeMap<(String, usize), Vec<QueueRow>> = BTreeMap::new();
-        for row in read
-            .rows
+        for row in rows
             .into_values()
             .filter(|row| self.with_internal || !is_internal(row))
         {
@@ -85,30 +75,21 @@ impl Selection {
             if !self.filter.accepts(&displayed) {
                 continue;
             }
-            if roster.members.len() + roster.kept.len() >= self.max_queues {
+            if roster.members.len() >= self.max_queues {
                 roster.over_limit += 1;
                 continue;
             }
             let holds_jobs = |row: &QueueRow| row.name == queue && row.kind != Kind::Stream;
             let waiting = rows.iter().position(holds_jobs);
-            let has_unread = rows.iter().any(|row| read.unread.contains(&row.name));
-            let member = Member {
+            roster.members.push(Member {
                 vhost: at,
                 displayed,
                 layout,
                 rows,
                 waiting,
-                window: read.window,
+                window,
                 declared: None,
-            };
-            if has_unread {
-                let seen = self.observe(&member);
-                roster
-                    .kept
-                    .extend(seen.map(|seen| (seen.system, seen.queue)));
-            } else {
-                roster.members.push(member);
-            }
+            });
         }
     }
 

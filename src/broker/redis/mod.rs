@@ -16,7 +16,7 @@ mod schedule;
 mod session;
 
 use super::wire::Meter;
-use super::{BrokerError, Source, SourceMemory};
+use super::{BrokerError, Lacking, Source, SourceMemory};
 use crate::clock;
 use crate::config;
 use crate::layout::redis::{QueueRef, Step};
@@ -107,7 +107,7 @@ impl RedisSource {
         let started = clock::now().mono;
         let plan = self.plan(&polled, started);
         let mut due = plan.due.iter();
-        let mut left_pushed = 0;
+        let (mut systems, mut left_pushed) = (0, 0);
         let mut harvest = Harvest::with_faults(&self.discovery.complaints);
         let layouts = self.catalogue.layouts.iter_mut().zip(polled);
         for (layout, (bound, queues)) in layouts.enumerate() {
@@ -122,6 +122,7 @@ impl RedisSource {
                     harvest.kept.push((bound.system, queue.shown));
                 }
             }
+            systems += 1;
             left_pushed += usize::from(bound.layout.is_left_pushed());
             overview(bound, session, clock, &mut harvest).await?;
             round
@@ -146,9 +147,11 @@ impl RedisSource {
         let mut tally = Tally {
             // Of several systems' pushes nothing tells which were whose.
             pushes: calls.map(|calls| calls.lpush).filter(|_| left_pushed < 2),
+            takes: calls.map(|calls| calls.takes),
             deliveries: calls.map(|calls| calls.zadd),
             deliveries_after: None,
             is_partial: over_limit > 0 || !harvest.kept.is_empty(),
+            is_alone: systems == 1,
         };
         if harvest.is_any_emptied() {
             tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
@@ -254,6 +257,27 @@ impl Source for RedisSource {
 
     fn is_shaking_hands(&self) -> bool {
         self.meter.is_shaking_hands()
+    }
+
+    async fn lacking(&mut self) -> Result<Lacking, BrokerError> {
+        // One that nothing has been refused in yet, and that nobody goes on with.
+        self.session = None;
+        let mut session = self.take_session().await?;
+        let tells_calls = session.calls().await?.is_some();
+        let probes = rights::probes();
+        let replies = session.execute(&probes).await?;
+        let needed = probes.iter().zip(replies);
+        let needed = needed.filter_map(|(read, reply)| rights::refused(read, &reply));
+        let mut lacking = Lacking {
+            needed: needed.collect(),
+            useful: Vec::new(),
+        };
+        lacking.needed.sort_unstable();
+        lacking.needed.dedup();
+        if !tells_calls {
+            lacking.useful.push("info");
+        }
+        Ok(lacking)
     }
 
     fn cost(&self) -> Cost {

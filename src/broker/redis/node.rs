@@ -54,7 +54,20 @@ pub(super) struct Calls {
     pub(super) lpush: u64,
     /// kombu's consumers note each message that they take with one.
     pub(super) zadd: u64,
+    /// Whatever takes an element from the end that `LPUSH` fills last.
+    pub(super) takes: u64,
 }
+
+const TAKES: [&str; 8] = [
+    "rpop",
+    "brpop",
+    "rpoplpush",
+    "brpoplpush",
+    "lmove",
+    "blmove",
+    "lmpop",
+    "blmpop",
+];
 
 /// One page of a cursor's walk.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -330,19 +343,23 @@ fn page(value: Value) -> Option<Page> {
 impl Calls {
     /// Out of lines like `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
     fn from_info(commandstats: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(commandstats);
-        let calls = |command: &str| {
-            let calls = text.lines().find_map(|line| {
-                let line = line.strip_prefix("cmdstat_")?.strip_prefix(command)?;
-                let (calls, _) = line.strip_prefix(":calls=")?.split_once(',')?;
-                calls.parse().ok()
-            });
-            calls.unwrap_or(0)
-        };
-        Self {
-            lpush: calls("lpush"),
-            zadd: calls("zadd"),
+        let mut all = Self::default();
+        for line in String::from_utf8_lossy(commandstats).lines() {
+            let call = || {
+                let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+                let (calls, _) = rest.split_once(',')?;
+                Some((command, calls.parse().ok()?))
+            };
+            match call() {
+                Some(("lpush", calls)) => all.lpush = calls,
+                Some(("zadd", calls)) => all.zadd = calls,
+                Some((command, calls)) if TAKES.contains(&command) => {
+                    all.takes = u64::saturating_add(all.takes, calls);
+                }
+                _ => {}
+            }
         }
+        all
     }
 }
 

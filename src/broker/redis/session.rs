@@ -70,6 +70,7 @@ impl Session {
             all = all.zip(calls).map(|(all, calls)| Calls {
                 lpush: all.lpush + calls.lpush,
                 zadd: all.zadd + calls.zadd,
+                takes: all.takes + calls.takes,
             });
         }
         Ok(all)

@@ -2,8 +2,7 @@
 
 use super::board::Row;
 use super::colour::{BLUE, GREEN, ORANGE, SKY, VERMILLION};
-use super::look::{Kind, Unit, dashed, dotted, solid};
-use super::panel::Panel;
+use super::panel::{Kind, Panel, Unit, dashed, dotted, solid};
 use super::query::{QUEUE, jobs, of_queues, quantile, rate_of_queues};
 use crate::metrics::catalog::*;
 

@@ -10,7 +10,6 @@ mod broker;
 mod colour;
 mod draw;
 mod link;
-mod look;
 mod overview;
 mod panel;
 mod query;

@@ -106,7 +106,7 @@ struct FlowBody {
     /// What ends a wait and counts as a start: `delivery`, when a worker took the job out of the
     /// queue; with prefetch it runs later.
     start: &'static str,
-    /// `exact`; `shared` if jobs that no poll has seen were shared out among several queues;
+    /// `exact`; `assumed` if it is so unless some other program pushes to lists too; `shared` if jobs that no poll has seen were shared out among several queues;
     /// `lower_bound` if they may be missing.
     counts: &'static str,
     /// Started jobs whose wait is in the histogram, and the sum of their waits.

@@ -55,7 +55,8 @@ struct Counts {
 struct Job {
     id: Vec<u8>,
     /// From when it may start.
-    due: Timestamp,
+    /// None if its score is no time.
+    due: Option<Timestamp>,
     runs: bool,
     /// Its last start, and which one it was.
     started: Option<Timestamp>,
@@ -156,11 +157,10 @@ impl QueueState<'_> {
     fn counts(&mut self, replies: Vec<Reply>) {
         let mut replies = replies.into_iter();
         let mut next = || replies.next().unwrap_or(Reply::Nil);
-        let time = |score: f64| Timestamp::from_secs_f64(score / 1e3);
         let mut decode = || {
             let (due, later) = (next().count()?, next().count()?);
             let jobs = next().scored()?;
-            let next_due = next().scored()?.first().and_then(|(_, due)| time(*due));
+            let next_due = next().scored()?.first().and_then(|(_, due)| due_time(*due));
             let counts = Counts {
                 due,
                 later,
@@ -171,7 +171,7 @@ impl QueueState<'_> {
         self.counts = decode().map(|(counts, jobs)| {
             let jobs = jobs.into_iter().map(|(id, score)| Job {
                 id,
-                due: time(score).unwrap_or(Timestamp::from_micros(0)),
+                due: due_time(score),
                 runs: false,
                 started: None,
                 start: 0,
@@ -291,10 +291,14 @@ impl QueueState<'_> {
         let waiting = self.jobs.iter().take(self.known);
         let mut head = Head::Empty;
         for job in waiting.filter(|job| !job.runs).take(WAITING) {
-            let came_back = job.started.filter(|started| *started > job.due);
+            // What has no time stands before all that has one.
+            let Some(due) = job.due else {
+                return Head::Unknown(Reason::Undecodable);
+            };
+            let came_back = job.started.filter(|started| *started > due);
             let (earliest, latest) = match came_back {
                 Some(started) => (started, now),
-                None => (job.due, job.due.plus(Duration::from_micros(999))),
+                None => (due, due.plus(Duration::from_micros(999))),
             };
             head = head.or_older(Head::Since {
                 earliest,
@@ -336,7 +340,7 @@ impl QueueState<'_> {
                 // A second start may have come without the score being moved.
                 job.start == 1 && before.as_ref().is_some_and(|seen| !seen.contains(&start))
             })
-            .filter_map(|job| Some(job.due.age_at(job.started?)))
+            .filter_map(|job| Some(job.due?.age_at(job.started?)))
             .collect();
         running.insert(Bytes::clone(&self.queue.raw), now);
         Some(Measured {
@@ -345,6 +349,13 @@ impl QueueState<'_> {
             ..Measured::default()
         })
     }
+}
+
+/// When a job of this score is due, in milliseconds since 1970; none if that is before 2001 or after
+/// 2100. Whoever enqueues by other means than ARQ may have taken seconds or microseconds.
+fn due_time(score: f64) -> Option<Timestamp> {
+    let is_time = (1e12..4.1e12).contains(&score);
+    is_time.then(|| Timestamp::from_secs_f64(score / 1e3))?
 }
 
 fn key(prefix: &[u8], id: &[u8]) -> Bytes {

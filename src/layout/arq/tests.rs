@@ -58,6 +58,27 @@ fn deferred_jobs_are_not_ready() {
     assert_eq!(jobs.in_progress, Some(0));
 }
 
+#[test]
+fn a_score_that_is_no_time_gives_no_age() {
+    // Seconds, nothing, microseconds.
+    for (score, ready) in [(1_795_410_000.0, 1), (0.0, 1), (1_795_410_000_000_000.0, 0)] {
+        let mut keys = Keyspace::default();
+        let jobs = vec![(b"a".to_vec(), score)];
+        keys.put("arq:queue", Stored::Zset(jobs));
+        let seen = keys
+            .observe(&mut *layout(), NOW)
+            .remove("arq:queue")
+            .unwrap();
+        assert_eq!(seen.jobs.ready, Some(ready));
+        assert_eq!(seen.next_due, None);
+        let head = match ready {
+            0 => Head::Empty,
+            _ => Head::Unknown(Reason::Undecodable),
+        };
+        assert_eq!(seen.head, head, "{score}");
+    }
+}
+
 /// A queue of `due` jobs, of which the first ones run.
 fn queue_of(due: usize, running: usize) -> Keyspace {
     let mut keys = Keyspace::default();

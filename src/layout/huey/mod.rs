@@ -8,7 +8,8 @@
 //! what is due later, retries with a delay among them; a task with an ETA first goes through the
 //! queue and waits there like any other. The scores of the schedule are off by the UTC offset of the
 //! consumer's time zone, which is written down nowhere, so when the next one is due is not told.
-//! Tasks are popped before they run and nothing marks it. Both keys vanish when they are empty.
+//! Tasks are popped before they run and nothing marks it. Both keys vanish when they are empty;
+//! `huey.results.<name>` stays as long as a result was not fetched.
 
 mod levels;
 mod probe;
@@ -21,6 +22,7 @@ use probe::HueyProbe;
 
 const QUEUE: &[u8] = b"huey.redis.";
 const SCHEDULE: &[u8] = b"huey.schedule.";
+const RESULTS: &[u8] = b"huey.results.";
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     let queues = redis.huey.queues.iter();
@@ -39,7 +41,8 @@ struct HueyLayout {
 
 impl Layout for HueyLayout {
     fn registries(&self) -> Vec<Registry> {
-        let found = [QUEUE, SCHEDULE].map(|prefix| Registry::Scan([prefix, b"*"].concat().into()));
+        let found =
+            [QUEUE, SCHEDULE, RESULTS].map(|prefix| Registry::Scan([prefix, b"*"].concat().into()));
         let named = self.queues.iter().map(Bytes::clone).map(Registry::Named);
         found.into_iter().chain(named).collect()
     }
@@ -52,11 +55,15 @@ impl Layout for HueyLayout {
                 of_type,
             },
         };
-        match (key.strip_prefix(QUEUE), key.strip_prefix(SCHEDULE)) {
-            (Some(name), _) => queue(name, &["list", "zset"]),
-            (None, Some(name)) => queue(name, &["zset"]),
-            (None, None) => KeyMeaning::Nothing,
-        }
+        let kinds: [(&[u8], &'static [&'static str]); 3] = [
+            (QUEUE, &["list", "zset"]),
+            (SCHEDULE, &["zset"]),
+            (RESULTS, &["hash"]),
+        ];
+        let found = kinds
+            .iter()
+            .find_map(|(prefix, of_type)| Some(queue(key.strip_prefix(*prefix)?, of_type)));
+        found.unwrap_or(KeyMeaning::Nothing)
     }
 
     fn lists(&mut self) -> Option<&mut Memory> {

@@ -76,14 +76,16 @@ fn what_is_no_time_is_unknown() {
 }
 
 #[test]
-fn a_queue_is_found_by_its_schedule_too_and_other_keys_are_none() {
+fn a_queue_is_found_by_its_schedule_or_results_too_and_other_keys_are_none() {
     let mut keys = Keyspace::default();
     keys.put("huey.schedule.a", Stored::Zset(vec![(b"t".to_vec(), 1.0)]))
         .put("huey.redis.b", Stored::Text(Vec::new()))
         .put("huey.redis.", Stored::Zset(vec![(b"t".to_vec(), 1.0)]))
-        .put("huey.results.c", Stored::Hash(Default::default()));
+        .put("huey.results.c", Stored::Hash(Default::default()))
+        .put("huey.results.d", Stored::Text(Vec::new()));
     let seen = keys.observe(&mut *layout(), NOW);
-    assert_eq!(seen.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(seen["c"].jobs.ready, Some(0));
     assert_eq!(
         (seen["a"].jobs.ready, seen["a"].jobs.scheduled),
         (Some(0), Some(1))

@@ -53,12 +53,11 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
 }
 
 pub(super) fn config() -> crate::config::RabbitMq {
-    use crate::config::{HttpApi, RabbitMq, Tls};
+    use crate::config::{Management, RabbitMq, Tls};
     RabbitMq {
         nodes: Vec::new(),
         amqp_tls: false,
-        management: HttpApi::Off,
-        prometheus: HttpApi::Off,
+        management: Management::Off,
         username: "guest".to_owned(),
         password: crate::redact::Secret::new("guest"),
         vhosts: vec!["/".to_owned()],

@@ -143,7 +143,7 @@ impl Survey {
         self.workers.retain(|name| {
             // Before Resque 1.27 there was none.
             let beat = beats.get(name);
-            beat.is_none_or(|beat| beat.age_at(now) < DEAD_AFTER)
+            worker::is_name(name) && beat.is_none_or(|beat| beat.age_at(now) < DEAD_AFTER)
         });
         if self.workers.is_empty() {
             self.conclude(&[]);

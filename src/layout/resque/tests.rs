@@ -79,6 +79,25 @@ fn a_worker_without_heartbeat_for_five_minutes_is_dead() {
 }
 
 #[test]
+fn what_is_no_name_of_a_worker_is_no_slot() {
+    let mut keys = Keyspace::recorded(RECORDED, "running");
+    let others = [
+        "",
+        "garbage",
+        "host:123:",
+        ":1:slow",
+        "host:pid:slow",
+        "web-1:77:*",
+    ];
+    let members = others.map(|name| name.as_bytes().to_vec());
+    keys.put("resque:workers", Stored::Set(members.to_vec()));
+    let mut layout = layout();
+    let seen = keys.observe(&mut *layout, NOW);
+    assert_eq!(seen["slow"].consumers, Some(1));
+    assert_eq!(layout.totals().unwrap().slots, Some(1));
+}
+
+#[test]
 fn jobs_of_resque_scheduler_are_counted_for_all_queues() {
     let mut keys = Keyspace::recorded(RECORDED, "waiting");
     let times = [

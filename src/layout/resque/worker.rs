@@ -9,7 +9,17 @@ use std::fmt;
 /// Bytes of `worker:<name>` that are read: the job itself, which can be large, comes last.
 pub(super) const MAX_TEXT: u32 = 1024;
 
-/// Whether a worker of this name, `<host>:<pid>:<queue>,<queue>,…`, takes jobs from the queue.
+/// Whether it is a name as workers give themselves: `<host>:<pid>:<queue>,<queue>,…`.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    let mut parts = name.splitn(3, |byte| *byte == b':');
+    let mut is = |fits: fn(&[u8]) -> bool| parts.next().is_some_and(fits);
+    is(|host| !host.is_empty())
+        // With a thread's number behind it where workers are threads.
+        && is(|pid| pid.first().is_some_and(u8::is_ascii_digit))
+        && is(|queues| !queues.is_empty())
+}
+
+/// Whether a worker of this name takes jobs from the queue.
 pub(super) fn serves(name: &[u8], queue: &[u8]) -> bool {
     let queues = name.splitn(3, |byte| *byte == b':').nth(2);
     let mut patterns = queues.unwrap_or_default().split(|byte| *byte == b',');

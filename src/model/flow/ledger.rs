@@ -8,13 +8,18 @@
 //! Bounds never depend on this: whatever came and went between two polls waited no longer than the
 //! time between them.
 
+mod strangers;
+
 use super::sample::LineSample;
+use strangers::{Span, Strangers};
 
 /// How far the numbers of jobs can be trusted, best first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counts {
     #[default]
     Exact,
+    /// Exact if no other program pushes in the same way: nothing tells.
+    Assumed,
     /// Exact in sum over several lists, shared out by a guess.
     Shared,
     /// Jobs may have come and gone unseen.
@@ -25,6 +30,7 @@ impl Counts {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Assumed => "assumed",
             Self::Shared => "shared",
             Self::LowerBound => "lower_bound",
         }
@@ -36,12 +42,16 @@ impl Counts {
 pub struct Tally {
     /// Pushes to all lists so far, read before the lists.
     pub pushes: Option<u64>,
+    /// Pops of any list so far, those among them that found nothing, read at the same time.
+    pub takes: Option<u64>,
     /// Deliveries so far, read before the lists.
     pub deliveries: Option<u64>,
     /// The same, read after the lists; only if one of them has lost all that waited in it.
     pub deliveries_after: Option<u64>,
     /// There are queues that were not read and may have had some of all these.
     pub is_partial: bool,
+    /// No other job system has queues there.
+    pub is_alone: bool,
 }
 
 /// The books of one broker.
@@ -63,6 +73,9 @@ pub struct Ledger {
     /// Departures without a delivery that no removal explains, less the deliveries since: somebody
     /// takes jobs in another way.
     strays: u64,
+    /// Pushes between the last two polls.
+    pushed: u64,
+    strangers: Strangers,
 }
 
 /// One line of one queue at this poll.
@@ -74,6 +87,8 @@ pub struct Claim {
     pub seen: u64,
     /// Others may have come and gone.
     pub may_have_more: bool,
+    /// Each that leaves is counted among the deliveries.
+    pub is_delivered: bool,
     /// How many are to be expected since the last poll.
     pub expected: f64,
     /// Never seen to have a job, but where one would go if there were one.
@@ -140,26 +155,62 @@ impl Ledger {
         let balance = balance.saturating_sub(signed(seen));
         let weights = weights(claims);
         let has_takers = weights.iter().any(|weight| *weight > 0.0);
+        let wanted = match has_takers {
+            true => Some(u64::try_from(balance).unwrap_or(0)),
+            false => None,
+        };
+        // What was pushed since the poll before the last may yet be delivered.
+        let recent = std::mem::replace(&mut self.pushed, pushed).saturating_add(pushed);
+        let span = self.span(before, claims);
+        let unseen = self.strangers.admit(wanted, recent, span);
         let had_takers = std::mem::replace(&mut self.had_takers, has_takers);
         if !has_takers {
             self.has_missed |= balance > 0 && claims.iter().any(Claim::is_likely);
             if had_takers {
                 // What came and went while the last poll was under way has been pushed since.
-                self.room = signed(pushed);
+                self.room = signed(pushed).saturating_add(self.balance.max(0));
             }
             self.balance = balance.min(self.room);
             return (nothing, self.counts());
         }
-        self.balance = balance.min(0);
-        let unseen = u64::try_from(balance).unwrap_or(0);
+        self.balance = match wanted {
+            Some(wanted) if wanted > 0 => signed((wanted - unseen).min(recent)),
+            _ => balance,
+        };
         let guess =
             unseen > 0 && (self.tally.is_partial || are_several_queues(claims, Claim::is_likely));
         self.has_guessed |= guess;
-        let counts = match guess {
-            true => self.counts().max(Counts::Shared),
-            false => self.counts(),
-        };
+        let mut counts = self.counts();
+        if self.strangers.are_pushing() {
+            counts = Counts::LowerBound;
+        } else if guess {
+            counts = counts.max(Counts::Shared);
+        } else if !claims
+            .iter()
+            .all(|claim| claim.is_delivered || !claim.may_have_more)
+        {
+            counts = counts.max(Counts::Assumed);
+        }
         (share(unseen, &weights), counts)
+    }
+
+    /// What was counted since the poll before besides the pushes.
+    fn span(&self, before: Tally, claims: &[Claim]) -> Span {
+        let since = |now: Option<u64>, before: Option<u64>| {
+            let (now, before) = now.zip(before)?;
+            now.checked_sub(before)
+        };
+        let are_delivered = claims.iter().any(|claim| claim.is_delivered);
+        let gone: u64 = claims.iter().map(|claim| claim.gone).sum();
+        let delivered = since(self.tally.deliveries_after, before.deliveries);
+        Span {
+            takes: since(self.tally.takes, before.takes),
+            deliveries: since(self.tally.deliveries, before.deliveries).filter(|_| are_delivered),
+            left: claims.iter().map(|claim| claim.left).sum(),
+            is_whole: !self.tally.is_partial && !before.is_partial,
+            is_alone: self.tally.is_alone,
+            is_purge: delivered.is_some_and(|delivered| delivered < gone),
+        }
     }
 
     /// How good the numbers are of which nothing else is known: a wrong guess earlier on is made

@@ -129,6 +129,7 @@ impl FlowMemory {
             Claim {
                 queue,
                 seen,
+                is_delivered: arrivals.is_delivered,
                 may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
                 expected,
                 is_default: line.line == 0,

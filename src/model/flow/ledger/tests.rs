@@ -8,6 +8,7 @@ fn claim(seen: u64, may_have_more: bool, expected: f64) -> Claim {
     Claim {
         seen,
         may_have_more,
+        is_delivered: true,
         expected,
         ..Claim::default()
     }
@@ -86,6 +87,7 @@ fn a_line_never_seen_busy_gets_them_only_if_no_other_was() {
     let quiet = |queue| Claim {
         queue,
         may_have_more: true,
+        is_delivered: true,
         is_default: true,
         ..Claim::default()
     };
@@ -153,6 +155,96 @@ fn emptied(queue: usize, left: u64) -> Claim {
         gone: left,
         ..Claim::default()
     }
+}
+
+/// One poll of one list that is empty whenever it is looked at: what came and went.
+fn unseen(
+    ledger: &mut Ledger,
+    [pushes, takes, deliveries]: [u64; 3],
+    is_alone: bool,
+) -> (u64, Counts) {
+    let tally = Tally {
+        takes: Some(takes),
+        deliveries: Some(deliveries),
+        is_alone,
+        ..super::tests::pushes(pushes)
+    };
+    let line = Claim {
+        is_default: true,
+        ..claim(0, true, 0.0)
+    };
+    let settled = ledger.settle(tally, &[line]);
+    (settled.unseen[0], settled.counts)
+}
+
+#[test]
+fn an_idle_queue_gets_nothing_of_what_others_push() {
+    let mut ledger = Ledger::default();
+    unseen(&mut ledger, [0, 0, 0], true);
+    // Its workers ask in vain, twice a poll.
+    for poll in 1..100 {
+        let (count, counts) = unseen(&mut ledger, [50 * poll, 2 * poll, 0], true);
+        assert_eq!(count, 0, "{poll}");
+        assert!(poll < 3 || counts == Counts::LowerBound, "{poll}");
+    }
+    // Then it gets work, which is all counted.
+    let mut all = 0;
+    for poll in 0..100 {
+        let calls = [5000 + 60 * poll, 200 + 12 * poll, 10 * poll];
+        all += unseen(&mut ledger, calls, true).0;
+    }
+    assert_eq!(all, 990);
+}
+
+#[test]
+fn whoever_writes_what_consumers_write_is_found_out_by_not_taking_anything() {
+    let mut ledger = Ledger::default();
+    unseen(&mut ledger, [0, 0, 0], true);
+    let mut all = 0;
+    for poll in 1..100 {
+        all += unseen(&mut ledger, [50 * poll, 2 * poll, 50 * poll], true).0;
+    }
+    // Once it has shown itself it adds nothing more.
+    assert!(all <= 8, "{all}");
+}
+
+#[test]
+fn beside_another_system_deliveries_prove_nothing() {
+    let mut ledger = Ledger::default();
+    unseen(&mut ledger, [0, 0, 0], false);
+    unseen(&mut ledger, [30, 0, 0], false);
+    unseen(&mut ledger, [60, 0, 0], false);
+    unseen(&mut ledger, [100, 0, 0], false);
+    for poll in 1..20 {
+        assert_eq!(
+            unseen(&mut ledger, [100 + 50 * poll, 9 * poll, 9 * poll], false),
+            (0, Counts::LowerBound)
+        );
+    }
+}
+
+#[test]
+fn where_deliveries_are_not_counted_pops_are_the_limit_and_nothing_is_called_exact() {
+    let poll = |ledger: &mut Ledger, pushes, takes| {
+        let tally = Tally {
+            takes: Some(takes),
+            ..super::tests::pushes(pushes)
+        };
+        let line = Claim {
+            is_delivered: false,
+            is_default: true,
+            ..claim(0, true, 0.0)
+        };
+        let settled = ledger.settle(tally, &[line]);
+        (settled.unseen[0], settled.counts)
+    };
+    let mut ledger = Ledger::default();
+    poll(&mut ledger, 0, 0);
+    assert_eq!(poll(&mut ledger, 30, 32), (30, Counts::Assumed));
+    assert_eq!(poll(&mut ledger, 80, 34), (2, Counts::Assumed));
+    assert_eq!(poll(&mut ledger, 130, 36), (2, Counts::Assumed));
+    assert_eq!(poll(&mut ledger, 180, 38), (2, Counts::LowerBound));
+    assert_eq!(poll(&mut ledger, 230, 40), (0, Counts::LowerBound));
 }
 
 #[test]
@@ -246,6 +338,7 @@ proptest! {
     /// the reading of the list itself.
     #[test]
     fn of_a_list_whose_broker_counts_nothing_else_every_job_is_counted_in_the_end(
+        is_told in any::<bool>(),
         polls in prop::collection::vec(
             (prop::collection::vec(any::<bool>(), 0..20), prop::collection::vec(any::<bool>(), 0..6)),
             1..60,
@@ -253,29 +346,39 @@ proptest! {
     ) {
         let mut ledger = Ledger::default();
         let (mut list, mut pushed, mut counted): (VecDeque<u64>, u64, u64) = Default::default();
-        ledger.settle(pushes(0), &[]);
+        let (mut taken, mut asked) = (0, 0);
+        let zero = is_told.then_some(0);
+        ledger.settle(Tally { takes: zero, deliveries: zero, ..pushes(0) }, &[]);
         let drain = (vec![false; 1200], Vec::new());
         for (before, during) in polls.into_iter().chain([drain.clone(), drain]) {
             let (newest, was_empty) = (list.back().copied().unwrap_or(0), list.is_empty());
-            let mut at_count = 0;
+            let had = list.len() as u64;
+            let mut at_count = (0, 0, 0);
             for (index, is_push) in before.iter().chain(&during).enumerate() {
                 if index == before.len() {
-                    at_count = pushed;
+                    at_count = (pushed, taken, asked);
                 }
                 if *is_push {
                     pushed += 1;
                     list.push_back(pushed);
                 } else {
-                    list.pop_front();
+                    asked += 1;
+                    taken += u64::from(list.pop_front().is_some());
                 }
             }
             if during.is_empty() {
-                at_count = pushed;
+                at_count = (pushed, taken, asked);
             }
             let turned = was_empty || list.front().is_none_or(|first| *first > newest);
             let seen = list.iter().filter(|id| **id > newest).count() as u64;
-            let line = Claim { is_default: true, ..claim(seen, turned, 0.0) };
-            let (unseen, counts) = settle(&mut ledger, at_count, &[line]);
+            let left = had + seen - list.len() as u64;
+            let line = Claim { is_default: true, left, ..claim(seen, turned, 0.0) };
+            let tally = Tally {
+                takes: is_told.then_some(at_count.2),
+                deliveries: is_told.then_some(at_count.1),
+                ..pushes(at_count.0)
+            };
+            let Settled { unseen, counts, .. } = ledger.settle(tally, &[line]);
             prop_assert_eq!(counts, Counts::Exact);
             counted += seen + unseen[0];
             prop_assert!(counted <= pushed, "{} of {}", counted, pushed);

@@ -63,6 +63,7 @@ impl QueueFlow {
                     Counts::Exact => 0,
                     Counts::Shared => 1,
                     Counts::LowerBound => 2,
+                    Counts::Assumed => 3,
                 },
             },
             waits: self.waits.as_ref().map(Waits::save),
@@ -97,6 +98,7 @@ impl QueueFlow {
                 counts: match totals.counts {
                     0 => Counts::Exact,
                     1 => Counts::Shared,
+                    3 => Counts::Assumed,
                     _ => Counts::LowerBound,
                 },
             },
