@@ -4,6 +4,8 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+# `generate config` prints it.
+COPY config.example.toml ./
 ARG REVISION=unknown
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" \
     && TAILBACK_REVISION="$REVISION" RUSTFLAGS="-C target-feature=+crt-static" \

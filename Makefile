@@ -1,6 +1,6 @@
 # Everything a developer does, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo stack bench bench-flow bench-million release image deny clean
+.PHONY: help setup build test lint fmt demo stack bench bench-flow bench-million bench-rabbitmq release image deny clean
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -53,6 +53,11 @@ bench-million: ## what following one queue of a million jobs costs; prints a tab
 	@scripts/setup.sh bench
 	$(CARGO) build --locked --profile bench
 	@.venv/bin/python bench/million.py --tailback target/release/tailback
+
+bench-rabbitmq: ## a RabbitMQ with 10,000 queues, beside its own Prometheus plugin; prints a table
+	@scripts/setup.sh bench
+	$(CARGO) build --locked --profile bench
+	@.venv/bin/python bench/rabbitmq.py --tailback target/release/tailback
 
 release: ## static release binary in target/HOST/release, tried alone in an empty root
 	@scripts/setup.sh build

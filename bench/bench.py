@@ -262,7 +262,7 @@ def measure_small(children, args):
 
 def measure_rabbitmq(children, args, queues=1000):
     """Wall time of a poll of many queues, one in ten with messages."""
-    amqp, management = children.rabbitmq()
+    amqp, management, *_ = children.rabbitmq()
     with kombu.Connection(f"amqp://guest:guest@127.0.0.1:{amqp}//") as connection:
         channel = connection.default_channel
         producer = connection.Producer()

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,15 @@ def free_port(wanted=0):
                 continue
             return listener.getsockname()[1]
     raise OSError("no free port")
+
+
+class RabbitMq(NamedTuple):
+    """Where a node listens, and its process."""
+
+    amqp: int
+    management: int
+    prometheus: int
+    pid: int
 
 
 class Children:
@@ -100,18 +110,21 @@ class Children:
         self.wait_ready(server, lambda: listens(port))
         return server, port
 
-    def rabbitmq(self):
-        """Starts a RabbitMQ node with its management API. Returns the two ports."""
+    def rabbitmq(self, *plugins):
+        """Starts a RabbitMQ node with its management API and further plugins."""
         script = next(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
-        amqp, management, dist, epmd = (free_port() for _ in range(4))
+        amqp, management, prometheus, dist, epmd = (free_port() for _ in range(5))
         home = self.folder / "rabbitmq"
         home.mkdir()
         (home / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\n"
             f"management.tcp.port = {management}\nlog.file = false\nlog.console = true\n"
             "disk_free_limit.absolute = 10MB\n"
+            + f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {prometheus}\n"
+            * ("rabbitmq_prometheus" in plugins)
         )
-        (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        enabled = ",".join(("rabbitmq_management", *plugins))
+        (home / "enabled_plugins").write_text(f"[{enabled}].\n")
         mapper = self.start("epmd", "epmd", "-port", epmd, "-address", "127.0.0.1")
         self.wait_ready(mapper, lambda: listens(epmd))
         folders = {
@@ -139,7 +152,7 @@ class Children:
             RABBITMQ_PID_FILE=str(home / "pid"),
         )
         self.wait_ready(node, lambda: "completed with" in self.log(node), 90)
-        return amqp, management
+        return RabbitMq(amqp, management, prometheus, int((home / "pid").read_text()))
 
 
 def listens(port):

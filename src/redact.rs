@@ -1,6 +1,6 @@
 //! Secrets that cannot be printed by accident, and URLs without their credentials.
 
-use crate::config::{Endpoint, Management, RedisTopology};
+use crate::config::{Endpoint, HttpApi, RedisTopology};
 use std::fmt;
 use url::Url;
 
@@ -77,8 +77,8 @@ pub fn endpoint(endpoint: &Endpoint) -> String {
         Endpoint::RabbitMq(rabbit) => {
             let scheme = if rabbit.amqp_tls { "amqps" } else { "amqp" };
             let management = match &rabbit.management {
-                Management::Off => "no management API".to_owned(),
-                Management::Nodes { nodes, .. } => format!("management API {}", list(nodes)),
+                HttpApi::Off => "no management API".to_owned(),
+                HttpApi::Nodes { nodes, .. } => format!("management API {}", list(nodes)),
             };
             format!(
                 "{scheme}://{}, {management}, virtual hosts {}",

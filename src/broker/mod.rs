@@ -43,6 +43,12 @@ pub trait Source: Send {
         None
     }
 
+    /// In which way the last poll has read the broker, where there are several: what is lost with it,
+    /// and what to do about that. For a person.
+    fn describe(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Which rights the broker does not give us, asked for outright: a poll needs each only where there
     /// is what it reads.
     fn lacking(&mut self) -> impl Future<Output = Result<Lacking, BrokerError>> + Send {

@@ -6,9 +6,13 @@ use crate::model::ErrorKind;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::error::Error;
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -51,17 +55,113 @@ impl TlsContext {
         &self,
         to: &HostPort,
         stream: S,
-    ) -> Result<TlsStream<S>, BrokerError> {
+    ) -> Result<Verified<S>, BrokerError> {
         let name = self.server_name.as_deref().unwrap_or(&to.host);
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| fault(format!("`{name}` is no name that a certificate can have")))?;
-        self.connector.connect(name, stream).await.map_err(|error| {
+        let connecting = self.connector.connect(name, stream).await;
+        let inner = connecting.map_err(|error| {
             fault(format!(
                 "TLS with {to} failed: {error}; check tls.ca_file, tls.cert_file and \
                  tls.server_name"
             ))
+        })?;
+        Ok(Verified {
+            inner,
+            has_heard: false,
         })
     }
+}
+
+/// A stream to a server that we have verified, and that may not have verified us yet: in TLS 1.3 it
+/// says so after the handshake, or does not get round to saying it before it closes.
+pub struct Verified<S> {
+    inner: TlsStream<S>,
+    has_heard: bool,
+}
+
+/// A server has closed before it has said anything.
+#[derive(Debug, thiserror::Error)]
+#[error("it was closed right after the handshake")]
+struct ClosedUnheard;
+
+impl<S> Verified<S> {
+    /// What an error means at this time.
+    fn explained(&self, error: io::Error) -> io::Error {
+        let is_lost = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        );
+        if is_lost && !self.has_heard {
+            io::Error::new(error.kind(), ClosedUnheard)
+        } else {
+            error
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Verified<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        let is_end = outcome.is_ok() && buf.filled().len() == before;
+        Poll::Ready(match outcome {
+            Ok(()) if is_end && !self.has_heard && buf.remaining() > 0 => {
+                Err(self.explained(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Ok(()) => {
+                self.has_heard |= !is_end;
+                Ok(())
+            }
+            Err(error) => Err(self.explained(error)),
+        })
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Verified<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = ready!(Pin::new(&mut self.inner).poll_write(cx, data));
+        Poll::Ready(outcome.map_err(|error| self.explained(error)))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = ready!(Pin::new(&mut self.inner).poll_flush(cx));
+        Poll::Ready(outcome.map_err(|error| self.explained(error)))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// What a broken connection means, if it was TLS that ended it.
+pub fn refusal(to: &HostPort, error: &(dyn Error + 'static)) -> Option<BrokerError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let within = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let inner = within.map_or(error, |within| within);
+        if inner.is::<rustls::Error>() || inner.is::<ClosedUnheard>() {
+            return Some(fault(format!(
+                "the TLS connection to {to} broke: {inner}; does it want a client certificate \
+                 (tls.cert_file, tls.key_file), or one of another authority?"
+            )));
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn fault(message: String) -> BrokerError {

@@ -40,11 +40,16 @@ pub(super) async fn check(config: Config) -> u8 {
     code
 }
 
+/// What one search and one poll have found.
+struct Found {
+    snapshot: BrokerSnapshot,
+    /// By what way the broker was read.
+    ways: Vec<String>,
+    lacking: Lacking,
+}
+
 /// One search and one poll, and the rights that are missing.
-async fn look<S: Source>(
-    broker: &Broker,
-    mut source: S,
-) -> Result<(BrokerSnapshot, Lacking), BrokerError> {
+async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, BrokerError> {
     let limit = |what: &str, limit: Duration| {
         let limit = humantime::format_duration(limit);
         BrokerError::new(
@@ -95,13 +100,14 @@ async fn look<S: Source>(
     if let Some(error) = &mut snapshot.last_error {
         error.message = faults.join("\n").into();
     }
-    Ok((snapshot, lacking))
+    Ok(Found {
+        snapshot,
+        ways: source.describe(),
+        lacking,
+    })
 }
 
-fn report(
-    broker: &Broker,
-    outcome: Result<(BrokerSnapshot, Lacking), BrokerError>,
-) -> (String, u8) {
+fn report(broker: &Broker, outcome: Result<Found, BrokerError>) -> (String, u8) {
     let mut text = format!("{} ({})", broker.name, redact::endpoint(&broker.endpoint));
     match outcome {
         Err(error) => {
@@ -117,8 +123,15 @@ fn report(
             );
             (text, code)
         }
-        Ok((snapshot, lacking)) => {
+        Ok(Found {
+            snapshot,
+            ways,
+            lacking,
+        }) => {
             describe(&mut text, &snapshot);
+            for way in ways {
+                push(&mut text, format_args!("  source: {way}\n"));
+            }
             describe_lacking(&mut text, &lacking);
             let is_fine = snapshot.last_error.is_none() && lacking.needed.is_empty();
             (text, if is_fine { 0 } else { exit::FAILURE })

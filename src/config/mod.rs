@@ -317,7 +317,10 @@ pub struct RabbitMq {
     pub nodes: Vec<HostPort>,
     pub amqp_tls: bool,
     /// Management API nodes; default: the AMQP hosts, port 15672 (15671 with TLS).
-    pub management: Management,
+    pub management: HttpApi,
+    /// Nodes of the Prometheus plugin, each of which tells of its own queues; default: the AMQP hosts,
+    /// port 15692 (15691 with TLS), where AMQP has its usual port. Asked where the management API is not there or has no statistics.
+    pub prometheus: HttpApi,
     pub username: String,
     pub password: Secret,
     /// Virtual hosts to read; default: the one in the URL (`/` if it has none). Queues of further
@@ -336,10 +339,10 @@ pub struct RabbitMq {
     pub celery: Celery,
 }
 
-/// Where the management API is.
+/// Where an API of the broker's is that speaks HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Management {
-    /// Do not ask it: AMQP only.
+pub enum HttpApi {
+    /// It is not asked.
     Off,
     Nodes {
         nodes: Vec<HostPort>,

@@ -7,7 +7,7 @@ use super::reader::Table;
 use super::selection::read_queue_globs;
 use super::url::{BrokerUrl, decode};
 use super::values::Texts;
-use super::{HostPort, Management, Objectives, RabbitMq, systems};
+use super::{HostPort, HttpApi, Objectives, RabbitMq, systems};
 use crate::redact::Secret;
 
 /// The schemes of AMQP URLs.
@@ -31,7 +31,9 @@ struct Nodes {
 pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
     let urls = one_or_several(table, "url", "urls");
     let management_urls = one_or_several(table, "management_url", "management_urls");
+    let prometheus_urls = one_or_several(table, "prometheus_url", "prometheus_urls");
     let management_wanted = table.boolean("management");
+    let prometheus_wanted = table.boolean("prometheus");
     let credentials = Credentials::read(table, ["username", "password_file", "password_env"], env);
     let vhosts = table.texts("vhosts");
     let declare = read_queue_globs(table, "declare");
@@ -46,16 +48,20 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
         table.fault("has no `url`, for example url = \"amqp://localhost:5672/%2f\"");
     }
     let nodes = urls.as_ref().and_then(|urls| read_nodes(table, urls));
-    let management = management_urls
-        .as_ref()
-        .and_then(|urls| read_management(table, urls));
-    if let (Some(Placed { value: false, at }), Some(_)) = (&management_wanted, &management_urls) {
-        table.notes.fault(
-            at,
-            "cannot be false while there is a URL of the management API",
-        );
+    let management = read_api(table, management_urls.as_ref(), "/api");
+    let prometheus = read_api(table, prometheus_urls.as_ref(), "/metrics");
+    for (wanted, urls, name) in [
+        (&management_wanted, &management_urls, "management API"),
+        (&prometheus_wanted, &prometheus_urls, "Prometheus plugin"),
+    ] {
+        if let (Some(Placed { value: false, at }), Some(_)) = (wanted, urls) {
+            let message = format!("cannot be false while there is a URL of the {name}");
+            table.notes.fault(at, message);
+        }
     }
-    let uses_https = matches!(management, Some(Management::Nodes { tls: true, .. }));
+    let uses_https = [&management, &prometheus]
+        .iter()
+        .any(|api| matches!(api, Some(HttpApi::Nodes { tls: true, .. })));
     let encrypted = nodes.as_ref().map(|nodes| nodes.tls || uses_https);
     let tls = read_tls(
         table,
@@ -71,15 +77,30 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<RabbitMq> {
         vhost,
         ..
     } = nodes?;
-    let management = match (management_wanted, management_urls) {
-        (Some(Placed { value: false, .. }), _) => Management::Off,
-        (_, Some(_)) => management?,
-        (_, None) => management_beside(&nodes, amqp_tls),
+    let api = |wanted, has_urls, written, ports| match (wanted, has_urls) {
+        (Some(Placed { value: false, .. }), _) => Some(HttpApi::Off),
+        (_, true) => written,
+        (_, false) => Some(api_beside(&nodes, amqp_tls, ports)),
+    };
+    // Behind another port may be another broker than the one whose plugin has the usual port.
+    let usual = if amqp_tls { 5671 } else { 5672 };
+    let is_usual = nodes.iter().all(|node| node.port == usual);
+    let has_urls = management_urls.is_some();
+    let management = api(management_wanted, has_urls, management, (15672, 15671))?;
+    let prometheus = match prometheus_urls {
+        None if !is_usual => HttpApi::Off,
+        urls => api(
+            prometheus_wanted,
+            urls.is_some(),
+            prometheus,
+            (15692, 15691),
+        )?,
     };
     Some(RabbitMq {
         nodes,
         amqp_tls,
         management,
+        prometheus,
         username: username.unwrap_or_else(|| GUEST.to_owned()),
         password: password.unwrap_or_else(|| Secret::new(GUEST)),
         vhosts: vhosts.unwrap_or_else(|| vec![vhost]),
@@ -179,17 +200,25 @@ fn vhost(url: &BrokerUrl) -> Result<String, &'static str> {
     }
 }
 
-fn read_management(table: &Table<'_>, urls: &Texts) -> Option<Management> {
-    let mut management: Option<(Vec<HostPort>, bool, String)> = None;
+/// The URLs of an API whose paths begin with `root`.
+fn read_api(table: &Table<'_>, urls: Option<&Texts>, root: &str) -> Option<HttpApi> {
+    let urls = urls?;
+    let mut api: Option<(Vec<HostPort>, bool, String)> = None;
     for (url, written) in parse_all(table, urls, &["http", "https"])?
         .iter()
         .zip(&urls.value)
     {
         let tls = url.scheme == "https";
         let hosts = or_fault(table, &written.at, url.hosts(if tls { 443 } else { 80 }))?;
-        let prefix = or_fault(table, &written.at, path_prefix(url))?;
-        match &mut management {
-            None => management = Some((hosts, tls, prefix)),
+        let prefix = match path_prefix(url, root) {
+            Ok(prefix) => prefix,
+            Err(message) => {
+                table.notes.fault(&written.at, message);
+                return None;
+            }
+        };
+        match &mut api {
+            None => api = Some((hosts, tls, prefix)),
             Some((nodes, first_tls, first_prefix)) => {
                 if (*first_tls, &*first_prefix) != (tls, &prefix) {
                     table.notes.fault(
@@ -201,31 +230,32 @@ fn read_management(table: &Table<'_>, urls: &Texts) -> Option<Management> {
             }
         }
     }
-    let (nodes, tls, path_prefix) = management?;
-    Some(Management::Nodes {
+    let (nodes, tls, path_prefix) = api?;
+    Some(HttpApi::Nodes {
         nodes,
         tls,
         path_prefix,
     })
 }
 
-/// The path in front of `/api`, without a slash at its end.
-fn path_prefix(url: &BrokerUrl) -> Result<String, &'static str> {
+/// The path in front of `root`, without a slash at its end.
+fn path_prefix(url: &BrokerUrl, root: &str) -> Result<String, String> {
     if url.username.is_some() || url.password.is_some() {
-        return Err("must have no user name and password; those of the broker are used");
+        let message = "must have no user name and password; those of the broker are used";
+        return Err(message.to_owned());
     }
-    match url.path.as_deref().unwrap_or("").trim_end_matches('/') {
+    match url.path.as_deref().unwrap_or("").trim_matches('/') {
         "" => Ok(String::new()),
-        path if path == "api" || path.ends_with("/api") => {
-            Err("must end before `/api`, which is added")
+        path if format!("/{path}").ends_with(root) => {
+            Err(format!("must end before `{root}`, which is added"))
         }
         path => Ok(format!("/{path}")),
     }
 }
 
-/// The management API of the AMQP hosts themselves, at its usual port.
-fn management_beside(nodes: &[HostPort], tls: bool) -> Management {
-    let port = if tls { 15671 } else { 15672 };
+/// The API of the AMQP hosts themselves, at its usual port without and with TLS.
+fn api_beside(nodes: &[HostPort], tls: bool, (plain, encrypted): (u16, u16)) -> HttpApi {
+    let port = if tls { encrypted } else { plain };
     let mut hosts: Vec<HostPort> = Vec::new();
     for node in nodes {
         let host = HostPort {
@@ -236,7 +266,7 @@ fn management_beside(nodes: &[HostPort], tls: bool) -> Management {
             hosts.push(host);
         }
     }
-    Management::Nodes {
+    HttpApi::Nodes {
         nodes: hosts,
         tls,
         path_prefix: String::new(),

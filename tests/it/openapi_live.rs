@@ -54,7 +54,7 @@ fn the_api_is_what_its_description_says() {
     let objective = "[[objectives]]\nqueue = '*'\nwait = '30s'\nservice_time = '1s'\n";
     let open = Tailback::start_config(&format!(
         "{}{lists}[brokers.rabbit.rabbitmq]\nurl = '{}'\nmanagement_url = 'http://{}'\n\
-         [brokers.gone.redis]\nurl = 'redis://127.0.0.1:1/0'\n{objective}",
+         {objective}",
         quick(&redis.url()),
         rabbit.url(&vhost),
         rabbit.management,
@@ -118,7 +118,6 @@ fn names_are_found_however_they_are_written(tailback: &Tailback) {
         ("/api/v1/queues/main//a", 404),
         (long.as_str(), 404),
         ("/api/v1/queues/main/celery/a%2Fb", 404),
-        ("/api/v1/queues/gone/celery/emails", 503),
         ("/api/v1/queues?queue=%5Bz-a%5D", 400),
         ("/api/v1/queues?limit=-1", 400),
         ("/api/v1/queues?quee=a", 400),
@@ -129,6 +128,13 @@ fn names_are_found_however_they_are_written(tailback: &Tailback) {
         assert_eq!(kind, Some("application/problem+json"), "{path:.80}");
         assert_eq!(answer.json()["status"], status);
     }
+    // Apart, since the fuzzer takes 503 for a fault of the server.
+    let down = Tailback::start_config(&quick("redis://127.0.0.1:1/0"));
+    let answer = down.get("/api/v1/queues/main/celery/emails");
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (503, &json!(503))
+    );
     let refused = request(tailback.address, "POST", "/api/v1/brokers", &[], b"{}").unwrap();
     assert_eq!(
         (refused.status, refused.header("allow")),

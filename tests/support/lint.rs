@@ -14,7 +14,7 @@ const UNITS: &[&str] = &[
     "binBps",
     "none",
 ];
-/// What Okabe and Ito found to be told apart by everybody.
+/// What Okabe and Ito found to be told apart by everybody, and no colour.
 const COLOURS: &[&str] = &[
     "#0072B2",
     "#56B4E9",
@@ -24,7 +24,6 @@ const COLOURS: &[&str] = &[
     "#D55E00",
     "#CC79A7",
     "#999999",
-    "transparent",
     "transparent",
 ];
 

@@ -20,6 +20,8 @@ pub struct RabbitMqOptions {
     pub statistics_interval_ms: u32,
     /// Plugins next to none; without `rabbitmq_management` there is no management API.
     pub plugins: Vec<&'static str>,
+    /// Clients must show a certificate, on both ways.
+    pub mutual_tls: bool,
     /// Further lines of rabbitmq.conf.
     pub config: Vec<String>,
 }
@@ -29,6 +31,7 @@ impl Default for RabbitMqOptions {
         Self {
             statistics_interval_ms: 1000,
             plugins: vec!["rabbitmq_management"],
+            mutual_tls: false,
             config: Vec::new(),
         }
     }
@@ -40,6 +43,8 @@ pub struct RabbitMq {
     pub amqps: SocketAddr,
     pub management: SocketAddr,
     pub management_tls: SocketAddr,
+    /// Where the plugin `rabbitmq_prometheus` listens, if it is enabled.
+    pub prometheus: SocketAddr,
     pub certificates: Certificates,
     command: Command,
     options: RabbitMqOptions,
@@ -73,21 +78,23 @@ impl RabbitMq {
         member
     }
 
-    fn node_name(&self) -> String {
+    /// Its name in its cluster.
+    pub fn node_name(&self) -> String {
         format!("tailback-{}@localhost", self.amqp.port())
     }
 
     fn start_node(options: RabbitMqOptions, first: Option<&Self>) -> Self {
         let dir = TempDir::new().unwrap();
         let certificates = Certificates::make(dir.path());
-        let [amqp, amqps, management, management_tls, dist] =
-            [(); 5].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let [amqp, amqps, management, management_tls, prometheus, dist] =
+            [(); 6].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let epmd_port = first.map_or_else(free_port, |first| first.epmd_port);
         let mut this = Self {
             amqp,
             amqps,
             management,
             management_tls,
+            prometheus,
             certificates,
             command: Command::new(server_script()),
             options,
@@ -254,7 +261,10 @@ impl RabbitMq {
             format!("ssl_options.certfile = {}", files.server.display()),
             format!("ssl_options.keyfile = {}", files.server_key.display()),
             "ssl_options.verify = verify_peer".to_owned(),
-            "ssl_options.fail_if_no_peer_cert = false".to_owned(),
+            format!(
+                "ssl_options.fail_if_no_peer_cert = {}",
+                self.options.mutual_tls
+            ),
             format!(
                 "collect_statistics_interval = {}",
                 self.options.statistics_interval_ms
@@ -272,6 +282,18 @@ impl RabbitMq {
                 format!("management.ssl.cacertfile = {}", files.ca.display()),
                 format!("management.ssl.certfile = {}", files.server.display()),
                 format!("management.ssl.keyfile = {}", files.server_key.display()),
+            ]);
+            if self.options.mutual_tls {
+                lines.extend([
+                    "management.ssl.verify = verify_peer".to_owned(),
+                    "management.ssl.fail_if_no_peer_cert = true".to_owned(),
+                ]);
+            }
+        }
+        if self.options.plugins.contains(&"rabbitmq_prometheus") {
+            lines.extend([
+                "prometheus.tcp.ip = 127.0.0.1".to_owned(),
+                format!("prometheus.tcp.port = {}", self.prometheus.port()),
             ]);
         }
         lines.extend(self.options.config.iter().cloned());

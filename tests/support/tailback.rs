@@ -89,7 +89,7 @@ impl Tailback {
         &self,
         what: &str,
         limit: Duration,
-        wanted: impl Fn(&Metrics) -> bool,
+        mut wanted: impl FnMut(&Metrics) -> bool,
     ) -> Metrics {
         let until = std::time::Instant::now() + limit;
         loop {

@@ -1,9 +1,10 @@
 //! Fresh depths through AMQP: `queue.declare passive`, which asks the queue itself and changes
 //! nothing. Nothing is ever consumed or got.
 
+use super::join::join;
 use super::transport::{self, Cutter};
 use crate::broker::BrokerError;
-use crate::broker::tls::TlsContext;
+use crate::broker::tls::{self, TlsContext};
 use crate::broker::wire::{self, Meter};
 use crate::config::{HostPort, RabbitMq, Tls};
 use crate::model::ErrorKind;
@@ -13,10 +14,7 @@ use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Queue};
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -236,6 +234,11 @@ impl Amqp {
 
     fn connect_error(&self, to: &HostPort, vhost: &str, error: &lapin::Error) -> BrokerError {
         let user = &self.username;
+        if let lapin::ErrorKind::IOError(error) = error.kind()
+            && let Some(refusal) = tls::refusal(to, &**error)
+        {
+            return refusal;
+        }
         match amqp_code(error) {
             Some(403) => BrokerError::new(
                 ErrorKind::Auth,
@@ -275,26 +278,4 @@ fn amqp_code(error: &lapin::Error) -> Option<u16> {
         lapin::ErrorKind::ProtocolError(refusal) => Some(refusal.get_id()),
         _ => None,
     }
-}
-
-/// Drives all of them at once, started in their order.
-async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
-    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    poll_fn(move |cx| {
-        let mut is_done = true;
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_none() {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(ready) => *output = Some(ready),
-                    Poll::Pending => is_done = false,
-                }
-            }
-        }
-        if !is_done {
-            return Poll::Pending;
-        }
-        Poll::Ready(std::mem::take(&mut outputs).into_iter().flatten().collect())
-    })
-    .await
 }

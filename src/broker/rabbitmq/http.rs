@@ -1,28 +1,42 @@
-//! `GET` over one kept-alive HTTP/1.1 connection, to whichever of several nodes answers.
+//! `GET` over a few kept-alive HTTP/1.1 connections, to whichever of several nodes answers.
 
 use crate::broker::BrokerError;
-use crate::broker::tls::TlsContext;
+use crate::broker::tls::{self, TlsContext};
 use crate::broker::wire::{self, Meter};
 use crate::config::{HostPort, Tls};
 use crate::model::ErrorKind;
 use crate::redact::Secret;
 use base64::Engine as _;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// No reply that we ask for is near this long: a page of 500 queues has about 100 kB.
 pub(super) const MAX_BODY_BYTES: usize = 16 << 20;
+/// So many requests are under way at once: one that is slow holds up none of the others, and the
+/// broker is not made to answer all of them at the same time.
+const LANES: usize = 4;
 
-/// A client of one cluster's management API.
+/// Takes the body of a good answer as it comes in.
+pub(super) trait Sink: Send {
+    /// Forgets what a node that then failed has sent.
+    fn clear(&mut self);
+
+    /// Takes the next bytes; says what is wrong with them, if the rest is not wanted.
+    fn take(&mut self, bytes: &[u8]) -> Result<(), String>;
+}
+
+/// A client of one cluster's HTTP API.
 pub(super) struct Client {
     nodes: Vec<HostPort>,
     tls: Option<Tls>,
@@ -33,21 +47,23 @@ pub(super) struct Client {
     meter: Arc<Meter>,
     /// The node to connect to next: the one that worked last. While it is being tried, the one
     /// after it, so that a call that is given up or fails leads on to another node.
-    next: usize,
-    connection: Option<Connection>,
+    next: AtomicUsize,
+    /// Connections on which no reply is due.
+    idle: Mutex<Vec<Connection>>,
+    lanes: Semaphore,
 }
 
 /// An answer, whatever its status.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+    pub(super) body: Vec<u8>,
     pub(super) node: HostPort,
 }
 
 struct Connection {
     node: usize,
     sender: SendRequest<Empty<Bytes>>,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<hyper::Result<()>>,
 }
 
 impl Drop for Connection {
@@ -77,45 +93,70 @@ impl Client {
             authorization,
             limit,
             meter,
-            next: 0,
-            connection: None,
+            next: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            lanes: Semaphore::new(LANES),
         }
     }
 
     /// Asks the node that answered last, or else the others in turn. `what` is the name under
     /// which the request is counted. A server error (5xx) counts as no answer.
-    pub(super) async fn get(
-        &mut self,
+    pub(super) async fn get(&self, what: &'static str, path: &str) -> Result<Answer, BrokerError> {
+        let mut body = Vec::new();
+        let mut answer = self.stream(what, path, &mut body).await?;
+        if answer.status == StatusCode::OK {
+            answer.body = body;
+        }
+        Ok(answer)
+    }
+
+    /// As [`Self::get`]; the body of a good answer goes to `sink`, and only another one is kept.
+    pub(super) async fn stream(
+        &self,
         what: &'static str,
         path: &str,
+        sink: &mut dyn Sink,
     ) -> Result<Answer, BrokerError> {
+        // Nobody closes the semaphore.
+        let _lane = self.lanes.acquire().await;
+        let mut failures: Vec<BrokerError> = Vec::new();
         // The connection stays out of its place until its reply has been read to the end: if this
         // future is dropped, so is the connection.
-        if let Some(connection) = self.connection.take() {
+        let mut first = self.next.load(Ordering::Relaxed);
+        let idle = self.idle().pop();
+        if let Some(connection) = idle {
             let node = connection.node;
-            self.next = self.after(node);
-            match self.exchange(connection, what, path).await {
+            self.next.store(self.after(node), Ordering::Relaxed);
+            first = node;
+            match self.exchange(connection, what, path, sink).await {
                 Ok(answer) => return Ok(answer),
                 // A node that was too slow is not asked twice. Any other failure may be no more
                 // than the server's closing of an idle connection.
-                Err(error) if error.kind == ErrorKind::Timeout => {}
-                Err(_) => self.next = node,
+                Err(error) if error.kind == ErrorKind::Timeout => {
+                    failures.push(error);
+                    first = self.after(node);
+                }
+                Err(_) => {}
             }
         }
-        let mut failures: Vec<BrokerError> = Vec::new();
-        for _ in 0..self.nodes.len() {
-            let node = self.next;
-            self.next = self.after(node);
+        let mut node = first;
+        for _ in failures.len()..self.nodes.len() {
+            self.next.store(self.after(node), Ordering::Relaxed);
             let outcome = match self.connect(node).await {
-                Ok(connection) => self.exchange(connection, what, path).await,
+                Ok(connection) => self.exchange(connection, what, path, sink).await,
                 Err(error) => Err(error),
             };
             match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => failures.push(error),
             }
+            node = self.after(node);
         }
         Err(all_failed(failures))
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     const fn after(&self, node: usize) -> usize {
@@ -145,8 +186,7 @@ impl Client {
         let (sender, driver) = timeout(self.limit, connecting)
             .await
             .map_err(|_| too_slow(&to, "accept a connection", self.limit))??;
-        // Its errors reach us through the request in hand.
-        let driver = tokio::spawn(async move { driver.await.unwrap_or_default() });
+        let driver = tokio::spawn(driver);
         Ok(Connection {
             node,
             sender,
@@ -156,37 +196,47 @@ impl Client {
 
     /// One request and its whole reply; keeps the connection and its node if all went well.
     async fn exchange(
-        &mut self,
+        &self,
         mut connection: Connection,
         what: &'static str,
         path: &str,
+        sink: &mut dyn Sink,
     ) -> Result<Answer, BrokerError> {
         let node = self.node(connection.node);
         let request = self.request(&node, path)?;
         self.meter.count(what, 1);
         let exchange = async {
-            connection
-                .sender
-                .ready()
-                .await
-                .map_err(|error| broken(&node, &error))?;
-            let response = connection
-                .sender
-                .send_request(request)
-                .await
-                .map_err(|error| broken(&node, &error))?;
+            let sending = async {
+                connection.sender.ready().await?;
+                connection.sender.send_request(request).await
+            };
+            let response = match sending.await {
+                Ok(response) => response,
+                // What has happened is known to whoever drives the connection.
+                Err(error) if error.is_closed() || error.is_canceled() => {
+                    let cause = (&mut connection.driver).await.ok().and_then(Result::err);
+                    return Err(broken(&node, &cause.unwrap_or(error)));
+                }
+                Err(error) => return Err(broken(&node, &error)),
+            };
             let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_BODY_BYTES)
-                .collect()
-                .await
-                .map_err(|error| match error.downcast::<LengthLimitError>() {
-                    Ok(_) => BrokerError::new(
-                        ErrorKind::Protocol,
-                        format!("{node} answered {path} with more than {MAX_BODY_BYTES} bytes"),
-                    ),
-                    Err(error) => broken(&node, &*error),
-                })?;
-            Ok((status, body.to_bytes()))
+            let mut kept = Vec::new();
+            let sink: &mut dyn Sink = match status {
+                StatusCode::OK => sink,
+                _ => &mut kept,
+            };
+            sink.clear();
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| broken(&node, &error))?;
+                if let Some(bytes) = frame.data_ref() {
+                    sink.take(bytes).map_err(|fault| {
+                        let message = format!("{node} answered {path} with {fault}");
+                        BrokerError::new(ErrorKind::Protocol, message)
+                    })?;
+                }
+            }
+            Ok((status, kept))
         };
         let (status, body) = timeout(self.limit, exchange)
             .await
@@ -194,11 +244,11 @@ impl Client {
         if status.is_server_error() {
             return Err(BrokerError::new(
                 ErrorKind::Protocol,
-                format!("the management API at {node} answered {status}; see the broker's log"),
+                format!("{node} answered {status} to {path}; see the broker's log"),
             ));
         }
-        self.next = connection.node;
-        self.connection = Some(connection);
+        self.next.store(connection.node, Ordering::Relaxed);
+        self.idle().push(connection);
         Ok(Answer { status, body, node })
     }
 
@@ -206,7 +256,7 @@ impl Client {
         Request::get(format!("{}{path}", self.path_prefix))
             .header(HOST, node.to_string())
             .header(AUTHORIZATION, self.authorization.clone())
-            .header(ACCEPT, "application/json")
+            .header(ACCEPT, "application/json, */*;q=0.5")
             .header(USER_AGENT, concat!("tailback/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|error| {
@@ -215,6 +265,20 @@ impl Client {
                     format!("cannot ask {node} for {path}: {error}"),
                 )
             })
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn clear(&mut self) {
+        self.clear();
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.len() + bytes.len() > MAX_BODY_BYTES {
+            return Err(format!("more than {MAX_BODY_BYTES} bytes"));
+        }
+        self.extend_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -229,22 +293,25 @@ fn basic(username: &str, password: &Secret) -> HeaderValue {
 }
 
 fn broken(node: &HostPort, error: &(dyn Error + 'static)) -> BrokerError {
+    if let Some(refusal) = tls::refusal(node, error) {
+        return refusal;
+    }
     if error.downcast_ref().is_some_and(hyper::Error::is_parse) {
         return BrokerError::new(
             ErrorKind::Protocol,
-            format!("{node} does not answer in HTTP: {error}; is it the management API's port?"),
+            format!("{node} does not answer in HTTP: {error}; is it the port of an HTTP API?"),
         );
     }
     BrokerError::new(
         ErrorKind::Connect,
-        format!("the connection to the management API at {node} broke: {error}"),
+        format!("the connection to {node} broke: {error}"),
     )
 }
 
 fn too_slow(node: &HostPort, what: &str, limit: Duration) -> BrokerError {
     BrokerError::new(
         ErrorKind::Timeout,
-        format!("the management API at {node} did not {what} within {limit:?}"),
+        format!("{node} did not {what} within {limit:?}"),
     )
 }
 

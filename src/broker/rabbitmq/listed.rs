@@ -1,12 +1,25 @@
 //! A poll through the management API: all queues of all vhosts.
 
-use super::round::{self, Roster};
-use super::{Presence, RabbitMqSource};
+use super::join::join;
+use super::management::{Listing, Management};
+use super::prometheus;
+use super::round::{self, Read, Roster};
+use super::{Presence, RabbitMqSource, VhostState};
 use crate::broker::BrokerError;
-use crate::clock;
-use crate::layout::rabbitmq::{Vhost, is_internal};
-use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess};
-use std::collections::HashSet;
+use crate::clock::{self, Now};
+use crate::layout::rabbitmq::{QueueRow, Vhost, is_internal};
+use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess, Window};
+use std::collections::{HashMap, HashSet};
+use tokio::time::Instant;
+
+/// What was read of one vhost.
+struct Lists {
+    /// `None` if they were known.
+    exchanges: Option<HashMap<String, String>>,
+    queues: Listing,
+    asked: Now,
+    answered: Now,
+}
 
 impl RabbitMqSource {
     /// Makes sure that the management API is there.
@@ -42,40 +55,72 @@ impl RabbitMqSource {
     }
 
     pub(super) async fn read_exchanges(&mut self, at: usize) -> Result<(), BrokerError> {
+        let until = self.listing_ends();
         let (Some(management), Some(vhost), Some(state)) = (
-            &mut self.management,
+            &self.management,
             self.vhosts.get(at),
             self.states.get_mut(at),
         ) else {
             return Ok(());
         };
-        state.exchanges = Some(management.exchanges(vhost).await?);
+        state.exchanges = Some(management.exchanges(vhost, until).await?);
         Ok(())
+    }
+
+    /// Until when lists may be read that are begun now: so that what has been read by then can still
+    /// be shown.
+    fn listing_ends(&self) -> Instant {
+        clock::now().mono + self.listing_time
     }
 
     pub(super) async fn poll_management(&mut self) -> Result<PollSuccess, BrokerError> {
         if matches!(self.presence, Presence::Unknown) {
             self.reach_management().await?;
         }
+        let Some(management) = &self.management else {
+            return Ok(PollSuccess::default());
+        };
+        let until = self.listing_ends();
+        let lists = read_lists(management, &self.vhosts, &self.states, until).await;
+        let told = self.read_supplement().await;
         let mut success = PollSuccess::default();
         let mut roster = Roster::default();
         let (mut read, mut undecodable) = (0, 0);
-        for at in 0..self.vhosts.len() {
-            match self.read_vhost(at, &mut roster).await {
-                Ok((faulty, fault)) => {
+        for (at, reading) in lists.into_iter().enumerate() {
+            let taken = match reading {
+                Ok(mut lists) => {
+                    if let (Some(scrape), Some(vhost)) = (&told, self.vhosts.get(at)) {
+                        let is_whole = scrape.faults.is_empty();
+                        let rows = &mut lists.queues.rows;
+                        prometheus::supplement(rows, &scrape.told, (vhost, is_whole));
+                    }
+                    self.take_in(at, lists, &mut roster).await
+                }
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok((faulty, faults)) => {
                     read += 1;
                     undecodable += faulty;
-                    success.faults.extend(fault.map(PollFailure::from));
+                    success
+                        .faults
+                        .extend(faults.into_iter().map(PollFailure::from));
                 }
-                // A vhost that this user cannot see leaves the others visible.
-                Err(error) if error.kind == ErrorKind::Permission => {
-                    success.faults.push(error.into())
+                // One vhost that cannot be read leaves the others visible.
+                Err(error) => {
+                    if error.kind != ErrorKind::Permission {
+                        self.keep(at, &mut roster);
+                    }
+                    success.faults.push(error.into());
                 }
-                Err(error) => return Err(error),
             }
         }
-        if let Some(first) = success.faults.first().filter(|_| read == 0) {
-            return Err(BrokerError::new(first.kind, first.message.clone()));
+        if read == 0 {
+            let is_refusal = |fault: &&PollFailure| fault.kind == ErrorKind::Permission;
+            let worst = success.faults.iter().find(|fault| !is_refusal(fault));
+            if let Some(fault) = worst.or(success.faults.first()) {
+                return Err(BrokerError::new(fault.kind, fault.message.clone()));
+            }
         }
         if undecodable > 0 {
             success.dropped.insert(DropReason::Unreadable, undecodable);
@@ -87,62 +132,114 @@ impl RabbitMqSource {
         if let Err(error) = self.refresh(&mut roster).await {
             success.faults.push(error.into());
         }
-        Ok(self.finish(success, &roster))
+        Ok(self.finish(success, roster))
     }
 
     /// Adds the queues of one vhost; how many of its rows could not be read, and what was wrong with
-    /// the histories.
-    async fn read_vhost(
+    /// single pages and with the histories.
+    async fn take_in(
         &mut self,
         at: usize,
+        lists: Lists,
         roster: &mut Roster,
-    ) -> Result<(u64, Option<BrokerError>), BrokerError> {
-        let mut are_exchanges_new = false;
-        if self
-            .states
-            .get(at)
-            .is_some_and(|state| state.exchanges.is_none())
-        {
-            self.read_exchanges(at).await?;
-            are_exchanges_new = true;
-        }
-        let (Some(management), Some(vhost), Some(state)) = (
-            &mut self.management,
-            self.vhosts.get(at),
-            self.states.get(at),
-        ) else {
-            return Ok((0, None));
+    ) -> Result<(u64, Vec<BrokerError>), BrokerError> {
+        let Lists {
+            exchanges,
+            queues: mut listing,
+            asked,
+            answered,
+        } = lists;
+        let Some(state) = self.states.get_mut(at) else {
+            return Ok((0, Vec::new()));
         };
-        let asked = clock::now();
-        let mut listing = management.queues(vhost, &state.known).await?;
-        let answered = clock::now();
-        let window = round::of_statistics(asked.wall, answered.wall);
-        let known: HashSet<String> = listing
+        let are_exchanges_new = exchanges.is_some();
+        if are_exchanges_new {
+            state.exchanges = exchanges;
+        }
+        let mut unread = HashSet::new();
+        if listing.fault.is_some() {
+            for (name, row) in &state.known {
+                if !listing.rows.contains_key(name) {
+                    unread.insert(name.clone());
+                    listing.rows.insert(name.clone(), row.clone());
+                }
+            }
+        }
+        let known: HashMap<String, QueueRow> = listing
             .rows
             .values()
             .filter(|row| !is_internal(row))
-            .map(|row| row.name.clone())
+            .map(|row| (row.name.clone(), row.unread()))
             .collect();
         // Whose a new queue is shows in exchanges that may be as new.
-        let has_new = !state.known.is_empty() && !known.is_subset(&state.known);
-        if has_new && !are_exchanges_new {
+        let has_new = known.keys().any(|name| !state.known.contains_key(name));
+        if has_new && !state.known.is_empty() && !are_exchanges_new {
             self.read_exchanges(at).await?;
         }
         if let Some(state) = self.states.get_mut(at) {
-            state.known = known;
+            (state.known, state.pages) = (known, listing.pages);
         }
         let rows = &mut listing.rows;
         let times = (asked.mono, answered.mono);
-        let fault = self.add_flows(at, rows, times).await;
-        let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) else {
-            return Ok((0, None));
+        let faults = listing.fault.into_iter();
+        let faults = faults
+            .chain(self.add_flows(at, rows, times).await)
+            .collect();
+        let read = Read {
+            rows: listing.rows,
+            unread,
+            window: round::of_statistics(asked.wall, answered.wall),
         };
-        let exchanges = state.exchanges.take().unwrap_or_default();
-        let facts = Vhost::of(exchanges, listing.rows.values());
-        self.selection
-            .add(roster, (at, vhost), listing.rows, &facts, window);
         roster.over_limit += listing.unread;
-        state.exchanges = Some(facts.exchanges);
-        Ok((listing.undecodable, fault))
+        self.add(at, read, roster);
+        Ok((listing.undecodable, faults))
     }
+
+    /// The queues of a vhost that cannot be read now stay as they are, and become stale.
+    fn keep(&mut self, at: usize, roster: &mut Roster) {
+        let Some(state) = self.states.get(at) else {
+            return;
+        };
+        let now = clock::now().wall;
+        let read = Read {
+            unread: state.known.keys().cloned().collect(),
+            rows: state.known.clone().into_iter().collect(),
+            window: Window { from: now, to: now },
+        };
+        self.add(at, read, roster);
+    }
+
+    fn add(&mut self, at: usize, read: Read, roster: &mut Roster) {
+        if let (Some(vhost), Some(state)) = (self.vhosts.get(at), self.states.get_mut(at)) {
+            let exchanges = state.exchanges.take().unwrap_or_default();
+            let facts = Vhost::of(exchanges, read.rows.values());
+            self.selection.add(roster, (at, vhost), read, &facts);
+            state.exchanges = Some(facts.exchanges);
+        }
+    }
+}
+
+/// Reads the lists of all vhosts at once, so that none has to wait for another's.
+async fn read_lists(
+    management: &Management,
+    vhosts: &[String],
+    states: &[VhostState],
+    until: Instant,
+) -> Vec<Result<Lists, BrokerError>> {
+    let reading = vhosts.iter().zip(states).map(async |(vhost, state)| {
+        let exchanges = match state.exchanges {
+            Some(_) => None,
+            None => Some(management.exchanges(vhost, until).await?),
+        };
+        let asked = clock::now();
+        let known = (&state.known, state.pages);
+        let queues = management.queues(vhost, known, until).await?;
+        Ok(Lists {
+            exchanges,
+            queues,
+            asked,
+            answered: clock::now(),
+        })
+    });
+    join(reading.collect()).await
 }

@@ -1,6 +1,7 @@
 //! What is asked of the management API, and what its refusals mean.
 
 use super::http::{Answer, Client};
+use super::join::join;
 use crate::broker::BrokerError;
 use crate::layout::rabbitmq::QueueRow;
 use crate::layout::rabbitmq::flow::Samples;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
 /// The largest that RabbitMQ allows.
 const PAGE_SIZE: usize = 500;
@@ -40,6 +42,9 @@ pub(super) struct Overview {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) rows: BTreeMap<String, QueueRow>,
+    pub(super) pages: usize,
+    /// Why some pages are missing.
+    pub(super) fault: Option<BrokerError>,
     /// Rows that are none.
     pub(super) undecodable: u64,
     /// Queues beyond the last page that is read.
@@ -50,11 +55,31 @@ pub(super) struct Listing {
 #[derive(Debug, Default)]
 struct Pass {
     items: Vec<Value>,
+    /// As many as the list has.
     pages: usize,
     unread: u64,
     /// The list changed its length meanwhile, so that an item may have moved from a page not yet
     /// read to one already read.
     has_shifted: bool,
+    /// Why a page is missing.
+    fault: Option<BrokerError>,
+}
+
+/// A list of one vhost.
+struct List<'a> {
+    /// As what its requests are counted.
+    what: &'static str,
+    name: &'static str,
+    vhost: &'a str,
+    query: &'a str,
+}
+
+/// One page of a list.
+struct Page {
+    items: Vec<Value>,
+    /// How many pages and items the list has.
+    pages: Option<u64>,
+    count: Option<u64>,
 }
 
 impl Management {
@@ -64,6 +89,11 @@ impl Management {
             username,
             without_statistics: false,
         }
+    }
+
+    /// Whether the broker collects no statistics.
+    pub(super) const fn is_without_statistics(&self) -> bool {
+        self.without_statistics
     }
 
     /// `None` if there is no management API at this address.
@@ -106,12 +136,21 @@ impl Management {
 
     /// Name and type of every exchange.
     pub(super) async fn exchanges(
-        &mut self,
+        &self,
         vhost: &str,
+        until: Instant,
     ) -> Result<HashMap<String, String>, BrokerError> {
-        let pass = self
-            .pass("http_exchanges", "exchanges", vhost, "columns=name,type")
-            .await?;
+        let list = List {
+            what: "http_exchanges",
+            name: "exchanges",
+            vhost,
+            query: "columns=name,type",
+        };
+        let pass = self.pass(&list, 1, until).await?;
+        // Without some of them, queues would seem to be of another system.
+        if let Some(fault) = pass.fault {
+            return Err(fault);
+        }
         let text = |item: &Value, key| item.get(key).and_then(Value::as_str).map(str::to_owned);
         Ok(pass
             .items
@@ -120,23 +159,36 @@ impl Management {
             .collect())
     }
 
-    /// Every queue of a vhost. `known` are names that were there the last time: if one of several
-    /// pages lacks them, or the list has changed its length while it was read, it is read a second
-    /// time, since queues that go away move others to pages that have been read already.
+    /// Every queue of a vhost. `known` are queues that were there the last time, on so many `pages`:
+    /// if one of several pages lacks them, or the list has changed its length while it was read, it
+    /// is read a second time, since queues that go away move others to pages that have been read
+    /// already. What cannot be read `until` then is missing, and so said.
     pub(super) async fn queues(
-        &mut self,
+        &self,
         vhost: &str,
-        known: &HashSet<String>,
+        (known, pages): (&HashMap<String, QueueRow>, usize),
+        until: Instant,
     ) -> Result<Listing, BrokerError> {
         let mut query = format!("columns={}", QueueRow::COLUMNS);
         if self.without_statistics {
             query.push_str("&disable_stats=true&enable_queue_totals=true");
         }
-        let mut listing = Listing::default();
+        let list = List {
+            what: "http_queues",
+            name: "queues",
+            vhost,
+            query: &query,
+        };
+        let mut listing = Listing {
+            pages,
+            ..Listing::default()
+        };
         for _ in 0..2 {
-            let pass = self.pass("http_queues", "queues", vhost, &query).await?;
+            let pass = self.pass(&list, listing.pages, until).await?;
             listing.undecodable = 0;
             listing.unread = pass.unread;
+            listing.pages = pass.pages;
+            listing.fault = pass.fault;
             for item in &pass.items {
                 match QueueRow::decode(item) {
                     Some(row) => {
@@ -145,8 +197,9 @@ impl Management {
                     None => listing.undecodable += 1,
                 }
             }
-            let lacks_known = || known.iter().any(|name| !listing.rows.contains_key(name));
-            if !(pass.has_shifted || pass.pages > 1 && lacks_known()) {
+            let lacks_known = || known.keys().any(|name| !listing.rows.contains_key(name));
+            let is_doubtful = pass.has_shifted || pass.pages > 1 && lacks_known();
+            if listing.fault.is_some() || !is_doubtful {
                 break;
             }
         }
@@ -156,7 +209,7 @@ impl Management {
     /// The last `age` seconds of a queue's counters; `None` if there is no such queue or nothing
     /// is known of its past.
     pub(super) async fn history(
-        &mut self,
+        &self,
         vhost: &str,
         queue: &str,
         (age, step): (u32, u32),
@@ -176,48 +229,90 @@ impl Management {
         Ok(Samples::decode(&row, step).and_then(|(_, samples)| samples))
     }
 
+    /// Reads all pages, several at a time; `expected` are as many as there were the last time.
     async fn pass(
-        &mut self,
-        what: &'static str,
-        list: &str,
-        vhost: &str,
-        query: &str,
+        &self,
+        list: &List<'_>,
+        expected: usize,
+        until: Instant,
     ) -> Result<Pass, BrokerError> {
-        let vhost_segment = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
         let mut pass = Pass::default();
         let mut length = None;
-        for page in 1..=MAX_PAGES {
-            let path =
-                format!("/api/{list}/{vhost_segment}?page={page}&page_size={PAGE_SIZE}&{query}");
-            let answer = self.client.get(what, &path).await?;
-            if answer.status == StatusCode::BAD_REQUEST && is_out_of_range(&answer.body) {
-                pass.has_shifted = page > 1;
-                break;
-            }
-            let mut reply = self.read(answer, Some(vhost))?;
-            let number = |key| reply.get(key).and_then(Value::as_u64);
-            let (page_count, count) = (number("page_count"), number("filtered_count"));
-            let items = match reply.get_mut("items").map(Value::take) {
-                Some(Value::Array(items)) => items,
-                _ => {
-                    return Err(BrokerError::new(
-                        ErrorKind::Decode,
-                        format!("a page of /api/{list} for vhost `{vhost}` holds no items"),
-                    ));
+        let (mut wanted, mut asked, mut read) = (expected.clamp(1, MAX_PAGES), 0, 0);
+        while asked < wanted {
+            let pages = asked + 1..=wanted;
+            asked = wanted;
+            let reading = pages.map(|page| self.page(list, page, until)).collect();
+            for page in join(reading).await {
+                match page {
+                    Ok(Some(page)) => {
+                        read += 1;
+                        pass.has_shifted |= *length.get_or_insert(page.count) != page.count;
+                        let last = page.pages.and_then(|last| usize::try_from(last).ok());
+                        pass.pages = pass.pages.max(last.unwrap_or(1));
+                        pass.items.extend(page.items);
+                    }
+                    // Beyond the end of a list that has become shorter.
+                    Ok(None) => pass.has_shifted = true,
+                    Err(error) => pass.fault = pass.fault.or(Some(error)),
                 }
-            };
-            pass.items.extend(items);
-            pass.pages = page;
-            pass.has_shifted |= *length.get_or_insert(count) != count;
-            let is_last = page_count.is_none_or(|last| page as u64 >= last);
-            if is_last {
-                break;
             }
-            if page == MAX_PAGES {
-                pass.unread = count.unwrap_or(0).saturating_sub(pass.items.len() as u64);
-            }
+            wanted = pass.pages.min(MAX_PAGES);
         }
-        Ok(pass)
+        if pass.pages > MAX_PAGES {
+            let count = length.flatten().unwrap_or(0);
+            pass.unread = count.saturating_sub((MAX_PAGES * PAGE_SIZE) as u64);
+        }
+        // How long the list is may be what the missing page would have told.
+        pass.pages = pass
+            .pages
+            .max(if pass.fault.is_some() { expected } else { 0 });
+        match pass.fault {
+            Some(error) if read == 0 => Err(error),
+            fault => Ok(Pass { fault, ..pass }),
+        }
+    }
+
+    /// One page; `None` if the list does not reach so far.
+    async fn page(
+        &self,
+        list: &List<'_>,
+        page: usize,
+        until: Instant,
+    ) -> Result<Option<Page>, BrokerError> {
+        let List {
+            what,
+            name,
+            vhost,
+            query,
+        } = list;
+        let segment = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
+        let path = format!("/api/{name}/{segment}?page={page}&page_size={PAGE_SIZE}&{query}");
+        let answer = timeout_at(until, self.client.get(what, &path))
+            .await
+            .map_err(|_| {
+                BrokerError::new(
+                    ErrorKind::Timeout,
+                    format!("page {page} of /api/{name} for vhost `{vhost}` was not read in time"),
+                )
+            })??;
+        if answer.status == StatusCode::BAD_REQUEST && is_out_of_range(&answer.body) {
+            return Ok(None);
+        }
+        let mut reply = self.read(answer, Some(vhost))?;
+        let number = |key| reply.get(key).and_then(Value::as_u64);
+        let (pages, count) = (number("page_count"), number("filtered_count"));
+        match reply.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(Some(Page {
+                items,
+                pages,
+                count,
+            })),
+            _ => Err(BrokerError::new(
+                ErrorKind::Decode,
+                format!("a page of /api/{name} for vhost `{vhost}` holds no items"),
+            )),
+        }
     }
 
     /// The JSON of a good answer, or what its status means.
@@ -257,7 +352,7 @@ fn refusal(answer: &Answer, vhost: Option<&str>, user: &str) -> BrokerError {
                  set_user_tags {user} monitoring"
             )
             .ok();
-            ErrorKind::Auth
+            ErrorKind::Permission
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(vhost))
             if reason.contains("virtual host") =>

@@ -28,19 +28,31 @@
 //!
 //! # Without the management API
 //!
-//! Where it was never reached (refused, 404), is switched off in the configuration, or has been
-//! gone for some polls while AMQP still answers, the queues that the configuration names (without
-//! wildcards) are read through AMQP alone: ready and consumers, nothing else. Each search for
-//! queues then tries the management API again.
+//! Where it was never reached (refused, 404), refuses the user, is switched off in the configuration,
+//! or has been gone for some polls while something else still answers, all queues are read through
+//! the Prometheus plugin: ready, in progress and consumers, and counters from RabbitMQ 4.0 on. Where
+//! that is not there either, the queues that the configuration names (without wildcards) are read
+//! through AMQP: ready and consumers, nothing else. Each search for queues then tries the management
+//! API again. Where it is there but the broker collects no statistics, the Prometheus plugin adds
+//! what it knows.
+//!
+//! # Slow answers
+//!
+//! The lists of all virtual hosts, and the pages of each, are read over a few connections at once.
+//! What is not there after five eighths of the poll's time is left out and told as a fault; its
+//! queues keep what was known of them until that is stale.
 
 mod amqp;
 mod flow;
 mod http;
+mod join;
 mod listed;
 mod management;
 mod named;
 mod naming;
+mod prometheus;
 mod round;
+mod substitute;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -48,28 +60,27 @@ mod transport;
 use super::wire::Meter;
 use super::{BrokerError, Source};
 use crate::clock;
-use crate::config::{self, Broker, Layouts, Objectives};
+use crate::config::{self, Broker, HostPort, HttpApi, Layouts, Objectives};
 use crate::layout::LAYOUTS;
+use crate::layout::rabbitmq::QueueRow;
 use crate::layout::rabbitmq::flow::Flows;
 use crate::model::{Cost, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
 use amqp::Amqp;
 use globset::GlobSet;
 use http::Client;
 use management::Management;
+use prometheus::Prometheus;
 use round::{Roster, Selection};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use substitute::Substitute;
 use tokio::time::Instant;
-
-/// So many polls in a row without the management API, though it was there before, and AMQP takes
-/// its place. Until then the poll fails: to show only a few queues would say that the others are
-/// gone.
-const POLLS_BEFORE_FALLBACK: u32 = 12;
 
 /// One configured RabbitMQ. Made without I/O.
 pub struct RabbitMqSource {
     management: Option<Management>,
+    prometheus: Option<Prometheus>,
     amqp: Amqp,
     meter: Arc<Meter>,
     selection: Selection,
@@ -88,6 +99,10 @@ pub struct RabbitMqSource {
     counts_messages: bool,
     /// Whether it is known to be one node, whose counters are no sums.
     is_single_node: bool,
+    /// Whether the Prometheus plugin has.
+    has_scraped_counters: bool,
+    /// How long a poll may spend on the lists of queues.
+    listing_time: Duration,
     /// How long a poll may spend on asking for the pasts of queues.
     history_time: Duration,
     /// What times are counted from.
@@ -102,7 +117,11 @@ struct VhostState {
     /// `None` until they have been read.
     exchanges: Option<HashMap<String, String>>,
     /// The queues of the last poll, internal ones left out.
-    known: HashSet<String>,
+    known: HashMap<String, QueueRow>,
+    /// So many pages their list had.
+    pages: usize,
+    /// The queues that the Prometheus plugin has told of, internal ones left out.
+    told: HashMap<String, QueueRow>,
     /// Queues named in the configuration that were not there at the last look through AMQP.
     missing: HashSet<String>,
     flows: Flows,
@@ -115,8 +134,8 @@ enum Presence {
     Unknown,
     /// It has answered; since then so many polls in a row have not reached it.
     Seen { misses: u32 },
-    /// Queues are read through AMQP alone; why, unless the configuration wants it so.
-    Absent(Option<BrokerError>),
+    /// Queues are read by other means; why, unless the configuration wants it so.
+    Absent(Option<BrokerError>, Substitute),
 }
 
 impl RabbitMqSource {
@@ -124,31 +143,47 @@ impl RabbitMqSource {
     pub fn new(broker: &Broker, config: &config::RabbitMq) -> Self {
         let meter = Arc::new(Meter::default());
         let timeout = broker.poll.timeout;
+        let client = |nodes: &[HostPort], tls: bool, path_prefix: &str| {
+            Client::new(
+                nodes.to_vec(),
+                tls.then(|| config.tls.clone()),
+                path_prefix,
+                (&config.username, &config.password),
+                timeout,
+                Arc::clone(&meter),
+            )
+        };
         let management = match &config.management {
-            config::Management::Off => None,
-            config::Management::Nodes {
+            HttpApi::Off => None,
+            HttpApi::Nodes {
                 nodes,
                 tls,
                 path_prefix,
             } => {
-                let client = Client::new(
-                    nodes.clone(),
-                    tls.then(|| config.tls.clone()),
-                    path_prefix,
-                    (&config.username, &config.password),
-                    timeout,
-                    Arc::clone(&meter),
-                );
+                let client = client(nodes, *tls, path_prefix);
                 Some(Management::new(client, config.username.clone()))
+            }
+        };
+        let prometheus = match &config.prometheus {
+            HttpApi::Off => None,
+            HttpApi::Nodes {
+                nodes,
+                tls,
+                path_prefix,
+            } => {
+                let single = |node| client(std::slice::from_ref(node), *tls, path_prefix);
+                let nodes = nodes.iter().map(single).collect();
+                Some(Prometheus::new(nodes, &config.vhosts))
             }
         };
         let named = config.declare.iter().chain(broker.queues.written().0);
         Self {
             presence: match management {
                 Some(_) => Presence::Unknown,
-                None => Presence::Absent(None),
+                None => Presence::Absent(None, Substitute::None),
             },
             management,
+            prometheus,
             amqp: Amqp::new(config, timeout, Arc::clone(&meter)),
             meter,
             selection: Selection {
@@ -179,13 +214,15 @@ impl RabbitMqSource {
             version: None,
             counts_messages: false,
             is_single_node: false,
+            has_scraped_counters: false,
+            listing_time: timeout * 5 / 8,
             history_time: timeout / 4,
             started: clock::now().mono,
             discovered: false,
         }
     }
 
-    fn finish(&self, mut success: PollSuccess, roster: &Roster) -> PollSuccess {
+    fn finish(&self, mut success: PollSuccess, roster: Roster) -> PollSuccess {
         success.version.clone_from(&self.version);
         success.observations = roster
             .members
@@ -203,6 +240,7 @@ impl RabbitMqSource {
                 }
             }
         }
+        success.kept = roster.kept;
         if roster.over_limit > 0 {
             success.dropped.insert(DropReason::Limit, roster.over_limit);
         }
@@ -212,14 +250,15 @@ impl RabbitMqSource {
 
 impl Source for RabbitMqSource {
     async fn poll(&mut self) -> Result<PollSuccess, BrokerError> {
-        if let Presence::Absent(why) = &self.presence {
+        if let Presence::Absent(why, _) = &self.presence {
             let why = why.clone();
-            let mut success = self.poll_amqp().await?;
-            success.faults.extend(why.map(PollFailure::from));
+            let (mut success, by) = self.poll_otherwise().await?;
+            success.faults.extend(why.clone().map(PollFailure::from));
+            self.presence = Presence::Absent(why, by);
             return Ok(success);
         }
         match self.poll_management().await {
-            Err(error) if is_out_of_reach(&error) => self.fall_back(error).await,
+            Err(error) if self.is_unusable(&error) => self.fall_back(error).await,
             outcome => {
                 if let (Ok(_), Presence::Seen { misses }) = (&outcome, &mut self.presence) {
                     *misses = 0;
@@ -243,6 +282,10 @@ impl Source for RabbitMqSource {
         self.meter.is_shaking_hands()
     }
 
+    fn describe(&self) -> Vec<String> {
+        self.describe()
+    }
+
     fn cost(&self) -> Cost {
         self.meter.cost()
     }
@@ -254,14 +297,15 @@ impl RabbitMqSource {
         for state in &mut self.states {
             state.missing.clear();
         }
-        let is_absent = matches!(self.presence, Presence::Absent(_));
+        if let Some(prometheus) = &mut self.prometheus {
+            prometheus.absence = None;
+        }
+        let is_absent = matches!(self.presence, Presence::Absent(..));
         match self.reach_management().await {
             // Known, and told at every poll.
             Err(_) if is_absent => return Ok(()),
             // The poll decides what stands in.
-            Err(error) if is_out_of_reach(&error) && !self.literals.is_empty() => {
-                return Ok(());
-            }
+            Err(error) if self.is_unusable(&error) && self.has_substitute() => return Ok(()),
             Err(error) => return Err(error),
             Ok(()) => {}
         }
@@ -273,6 +317,13 @@ impl RabbitMqSource {
             }
         }
         Ok(())
+    }
+
+    /// Whether an error says that there is no management API for us. That its user lacks a right of
+    /// a vhost is another matter: that would hold for all ways.
+    fn is_unusable(&self, error: &BrokerError) -> bool {
+        let is_unknown = matches!(self.presence, Presence::Unknown);
+        is_out_of_reach(error) || is_unknown && error.kind == ErrorKind::Permission
     }
 }
 

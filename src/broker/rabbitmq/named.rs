@@ -1,16 +1,16 @@
 //! Queues that the configuration names, through AMQP: beside the management API to have their
 //! depth fresh, and in its place where it is absent.
 
+use super::RabbitMqSource;
 use super::amqp::Declared;
 use super::naming;
-use super::round::{Member, Roster};
-use super::{POLLS_BEFORE_FALLBACK, Presence, RabbitMqSource};
+use super::round::{Member, Read, Roster};
 use crate::broker::BrokerError;
 use crate::clock;
 use crate::config::Objectives;
 use crate::layout::rabbitmq::{QueueRow, Vhost};
 use crate::model::{DropReason, ErrorKind, Objectives as _, PollSuccess, Window};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 impl RabbitMqSource {
     /// Whether the depth of a queue is to be read afresh.
@@ -118,39 +118,17 @@ impl RabbitMqSource {
                     }
                 }
             }
+            let read = Read {
+                rows,
+                unread: HashSet::new(),
+                window,
+            };
             self.selection
-                .add(&mut roster, (at, vhost), rows, &Vhost::default(), window);
+                .add(&mut roster, (at, vhost), read, &Vhost::default());
         }
         if refused > 0 {
             success.dropped.insert(DropReason::Unreadable, refused);
         }
-        Ok(self.finish(success, &roster))
-    }
-
-    /// The management API could not be reached: whether AMQP can stand in for it.
-    pub(super) async fn fall_back(
-        &mut self,
-        error: BrokerError,
-    ) -> Result<PollSuccess, BrokerError> {
-        match &mut self.presence {
-            Presence::Seen { misses } if *misses < POLLS_BEFORE_FALLBACK => {
-                *misses += 1;
-                Err(error)
-            }
-            _ => match self.poll_amqp().await {
-                Ok(mut success) => {
-                    success.faults.push(error.clone().into());
-                    self.presence = Presence::Absent(Some(error));
-                    Ok(success)
-                }
-                // What is wrong with the management API is the better reason to give, unless AMQP
-                // got far enough to know more.
-                Err(amqp) if amqp.kind == ErrorKind::Connect => Err(BrokerError::new(
-                    error.kind,
-                    format!("{}; {}", error.message, amqp.message),
-                )),
-                Err(amqp) => Err(amqp),
-            },
-        }
+        Ok(self.finish(success, roster))
     }
 }

@@ -5,7 +5,7 @@ use super::naming::display;
 use crate::config::QueueFilter;
 use crate::layout::rabbitmq::{Kind, Layout, QueueRow, Vhost, is_internal};
 use crate::model::{Head, Observation, System, Timestamp, Window};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +40,18 @@ pub(super) struct Member {
 #[derive(Default)]
 pub(super) struct Roster {
     pub(super) members: Vec<Member>,
+    /// Queues of which a part could not be read this time.
+    pub(super) kept: Vec<(System, Arc<str>)>,
     /// Queues over `max_queues`.
     pub(super) over_limit: u64,
+}
+
+/// What was read of a vhost.
+pub(super) struct Read {
+    pub(super) rows: BTreeMap<String, QueueRow>,
+    /// Names of rows that are there, but could not be read this time.
+    pub(super) unread: HashSet<String>,
+    pub(super) window: Window,
 }
 
 impl Selection {
@@ -51,12 +61,12 @@ impl Selection {
         &self,
         roster: &mut Roster,
         (at, name): (usize, &str),
-        rows: BTreeMap<String, QueueRow>,
+        read: Read,
         facts: &Vhost,
-        window: Window,
     ) {
         let mut groups: BTreeMap<(String, usize), Vec<QueueRow>> = BTreeMap::new();
-        for row in rows
+        for row in read
+            .rows
             .into_values()
             .filter(|row| self.with_internal || !is_internal(row))
         {
@@ -75,21 +85,30 @@ impl Selection {
             if !self.filter.accepts(&displayed) {
                 continue;
             }
-            if roster.members.len() >= self.max_queues {
+            if roster.members.len() + roster.kept.len() >= self.max_queues {
                 roster.over_limit += 1;
                 continue;
             }
             let holds_jobs = |row: &QueueRow| row.name == queue && row.kind != Kind::Stream;
             let waiting = rows.iter().position(holds_jobs);
-            roster.members.push(Member {
+            let has_unread = rows.iter().any(|row| read.unread.contains(&row.name));
+            let member = Member {
                 vhost: at,
                 displayed,
                 layout,
                 rows,
                 waiting,
-                window,
+                window: read.window,
                 declared: None,
-            });
+            };
+            if has_unread {
+                let seen = self.observe(&member);
+                roster
+                    .kept
+                    .extend(seen.map(|seen| (seen.system, seen.queue)));
+            } else {
+                roster.members.push(member);
+            }
         }
     }
 

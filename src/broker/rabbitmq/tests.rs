@@ -2,6 +2,7 @@
 //! fail, answers that are none.
 
 mod histories;
+mod slow;
 
 use super::RabbitMqSource;
 use crate::broker::{BrokerError, Source};
@@ -15,6 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Answers a path with a status and a body; `None` closes the connection instead.
 type Script = dyn Fn(&str) -> Option<(u16, String)> + Send + Sync;
+
+/// In place of a status: no answer comes.
+const NEVER: u16 = 0;
 
 /// A node of the management API that answers from a script.
 struct Node {
@@ -65,6 +69,9 @@ async fn serve(stream: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec<String
         let Some((status, body)) = script(&path) else {
             return;
         };
+        if status == NEVER {
+            return std::future::pending().await;
+        }
         let answer = format!(
             "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
@@ -347,7 +354,7 @@ async fn a_management_api_that_was_there_is_missed_for_a_while_before_amqp_stand
     let success = source.poll().await.unwrap();
     assert_eq!((names(&success), success.faults.len()), (vec!["a"], 0));
     *is_there.lock().unwrap() = false;
-    for _ in 0..super::POLLS_BEFORE_FALLBACK {
+    for _ in 0..super::substitute::POLLS_BEFORE_FALLBACK {
         let error = failure(&mut source).await;
         assert!(!error.message.contains("127.0.0.1:1"), "{error}");
     }

@@ -309,6 +309,14 @@ fn values_of_a_rabbitmq() {
                 "18 management_url: must end before `/api`, which is added",
             ),
             (
+                "prometheus_url = 'http://h/metrics'",
+                "18 prometheus_url: must end before `/metrics`, which is added",
+            ),
+            (
+                "prometheus = false\nprometheus_url = 'http://h'",
+                "14 prometheus: cannot be false while there is a URL of the Prometheus plugin",
+            ),
+            (
                 "management_url = 'http://u@h'",
                 "18 management_url: must have no user name and password; those of the broker are used",
             ),

@@ -118,8 +118,9 @@ c.toml:6:7: brokers.b.rabbitmq.url: must begin with `amqp://` or `amqps://`
 c.toml:7:1: brokers.b.rabbitmq.colour: unknown key; known here: `interval`, `timeout`, \
          `stale_after`, `discovery_interval`, `forget_after`, `max_queues`, \
          `max_payload_bytes`, `include`, `exclude`, `layouts`, `url`, `urls`, `management_url`, \
-         `management_urls`, `management`, `username`, `password_file`, `password_env`, `vhosts`, \
-         `declare`, `declare_objectives`, `declare_limit`, `internal_queues`, `celery` and `tls`
+         `management_urls`, `prometheus_url`, `prometheus_urls`, `management`, `prometheus`, \
+         `username`, `password_file`, `password_env`, `vhosts`, `declare`, `declare_objectives`, \
+         `declare_limit`, `internal_queues`, `celery` and `tls`
 c.toml:8:12: brokers.a.redis: has no `url`, for example url = \"redis://localhost:6379/0\"
 c.toml:9:6: brokers.a.redis.db: must be a whole number between 0 and 4294967295, not a string
 c.toml:10:12: brokers.a.redis.interval: needs a unit and quotes, for example \"500ms\", \"5s\" or \

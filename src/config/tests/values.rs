@@ -186,7 +186,7 @@ fn rabbitmq_urls() {
         let nodes = vec![at(&node.host, port)];
         assert_eq!(
             rabbitmq.management,
-            Management::Nodes {
+            HttpApi::Nodes {
                 nodes,
                 tls,
                 path_prefix: String::new()
@@ -202,7 +202,7 @@ fn rabbitmq_nodes_and_management() {
     let in_one_url = rabbitmq("url = 'amqp://u@a,b:1,a:2/v'");
     assert_eq!(in_one_url.nodes, several.nodes);
     let management = |lines: &str| rabbitmq(&format!("url = 'amqp://r'\n{lines}")).management;
-    let nodes = |nodes: Vec<HostPort>, tls, prefix: &str| Management::Nodes {
+    let nodes = |nodes: Vec<HostPort>, tls, prefix: &str| HttpApi::Nodes {
         nodes,
         tls,
         path_prefix: prefix.to_owned(),
@@ -211,7 +211,7 @@ fn rabbitmq_nodes_and_management() {
         several.management,
         nodes(vec![at("a", 15672), at("b", 15672)], false, "")
     );
-    assert_eq!(management("management = false"), Management::Off);
+    assert_eq!(management("management = false"), HttpApi::Off);
     assert_eq!(
         management("management_url = 'http://m'"),
         nodes(vec![at("m", 80)], false, "")
@@ -223,6 +223,26 @@ fn rabbitmq_nodes_and_management() {
     assert_eq!(
         management("management = true\nmanagement_urls = ['http://m:1', 'http://n:2/']"),
         nodes(vec![at("m", 1), at("n", 2)], false, "")
+    );
+
+    // The plugin is looked for beside a broker at its usual port, and not beside any other.
+    let prometheus = |lines: &str| rabbitmq(lines).prometheus;
+    assert_eq!(
+        prometheus("url = 'amqp://a,b/v'"),
+        nodes(vec![at("a", 15692), at("b", 15692)], false, "")
+    );
+    assert_eq!(
+        prometheus("url = 'amqps://a'"),
+        nodes(vec![at("a", 15691)], true, "")
+    );
+    assert_eq!(prometheus("url = 'amqp://a:5673'"), HttpApi::Off);
+    assert_eq!(
+        prometheus("url = 'amqp://a'\nprometheus = false"),
+        HttpApi::Off
+    );
+    assert_eq!(
+        prometheus("url = 'amqp://a:5673'\nprometheus_urls = ['http://a:1', 'http://b:1']"),
+        nodes(vec![at("a", 1), at("b", 1)], false, "")
     );
 }
 

@@ -2,7 +2,8 @@
 
 use super::board::Row;
 use super::colour::{BLUE, GREEN, ORANGE, SKY, VERMILLION};
-use super::panel::{Kind, Panel, Unit, dashed, dotted, solid};
+use super::look::{Kind, Unit, dashed, dotted, solid};
+use super::panel::Panel;
 use super::query::{QUEUE, jobs, of_queues, quantile, rate_of_queues};
 use crate::metrics::catalog::*;
 

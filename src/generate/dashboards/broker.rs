@@ -2,7 +2,8 @@
 
 use super::board::Row;
 use super::colour::{BLUE, ORANGE, SKY, VERMILLION};
-use super::panel::{Kind, Panel, Unit, dashed, solid};
+use super::look::{Kind, Unit, dashed, solid};
+use super::panel::Panel;
 use super::query::{SEEN, foreign, max_by, quantile, rate, select, sum_by};
 use crate::metrics::catalog::*;
 

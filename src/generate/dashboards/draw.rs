@@ -1,7 +1,8 @@
 //! What each kind of panel needs in Grafana's model.
 
 use super::link;
-use super::panel::{Kind, Look, Panel, Stroke, Target, Unit, datasource, ref_id};
+use super::look::{Kind, Look, Stroke, Unit};
+use super::panel::{Panel, Target, datasource, ref_id};
 use serde_json::{Map, Value, json};
 
 impl Kind {

@@ -10,6 +10,7 @@ mod broker;
 mod colour;
 mod draw;
 mod link;
+mod look;
 mod overview;
 mod panel;
 mod query;

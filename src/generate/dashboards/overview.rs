@@ -2,7 +2,8 @@
 
 use super::board::Row;
 use super::colour::{BLUE, ORANGE, SKY};
-use super::panel::{Kind, Panel, Unit, dashed, solid};
+use super::look::{Kind, Unit, dashed, solid};
+use super::panel::Panel;
 use super::query::{
     Over, QUEUE, jobs, max_by, of_queues, on_time, rate_of_queues, select, sum_by, wait_quantile,
 };
@@ -28,16 +29,10 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn stat(title: &'static str, unit: Unit, description: &str, expr: String) -> Panel {
-    Panel::new(Kind::Stat, title, unit, 4)
-        .about(description)
-        .each(title, expr)
-}
-
 fn now() -> Vec<Panel> {
     let (latency, objective) = (of_queues(&QUEUE_LATENCY), of_queues(&QUEUE_OBJECTIVE));
     vec![
-        stat(
+        Panel::stat(
             "Late queues",
             Unit::Count,
             "Queues whose oldest job waits longer than their objective allows. Without any \
@@ -46,31 +41,31 @@ fn now() -> Vec<Panel> {
         )
         .limit(1.0)
         .without("no objective"),
-        stat(
+        Panel::stat(
             "Longest wait",
             Unit::Seconds,
             "Age of the oldest ready job of all queues.",
             format!("max({latency})"),
         ),
-        stat(
+        Panel::stat(
             "Jobs waiting",
             Unit::Count,
             "Ready jobs of all queues.",
             format!("sum({})", jobs("ready")),
         ),
-        stat(
+        Panel::stat(
             "Arrivals",
             Unit::PerSecond,
             "Jobs that arrive a second, in queues of which that is known.",
             format!("sum({})", rate_of_queues(&QUEUE_ENQUEUED)),
         ),
-        stat(
+        Panel::stat(
             "Starts",
             Unit::PerSecond,
             "Jobs that start a second, in queues of which that is known.",
             format!("sum({})", rate_of_queues(&QUEUE_STARTED)),
         ),
-        stat(
+        Panel::stat(
             "Brokers not up",
             Unit::Count,
             "Brokers that no instance of tailback reads. Once that is stale their queues are \

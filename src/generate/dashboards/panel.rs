@@ -1,88 +1,8 @@
 //! A panel: what it asks, and how its series look.
 
 use super::colour;
+use super::look::{Kind, Look, Unit};
 use serde_json::{Value, json};
-
-/// How a panel shows what it asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// One number, as of now.
-    Stat,
-    /// One word, as of now: the name of the series.
-    Word,
-    Lines,
-    /// Lines on top of each other.
-    Stack,
-    Heatmap,
-    /// Words over time.
-    Timeline,
-    Table,
-}
-
-/// Grafana's names of units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
-    Seconds,
-    Count,
-    PerSecond,
-    Share,
-    Bytes,
-    BytesPerSecond,
-    None,
-}
-
-impl Unit {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Seconds => "s",
-            Self::Count => "short",
-            Self::PerSecond => "cps",
-            Self::Share => "percentunit",
-            Self::Bytes => "bytes",
-            Self::BytesPerSecond => "binBps",
-            Self::None => "none",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stroke {
-    Solid,
-    Dashed,
-    Dotted,
-}
-
-/// How a series looks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
-    pub(super) colour: &'static str,
-    pub(super) stroke: Stroke,
-    /// The series down to which the area is filled.
-    pub(super) filled_to: Option<&'static str>,
-}
-
-/// A solid line.
-pub(super) const fn solid(colour: &'static str) -> Look {
-    Look {
-        colour,
-        stroke: Stroke::Solid,
-        filled_to: None,
-    }
-}
-
-pub(super) const fn dashed(colour: &'static str) -> Look {
-    Look {
-        stroke: Stroke::Dashed,
-        ..solid(colour)
-    }
-}
-
-pub(super) const fn dotted(colour: &'static str) -> Look {
-    Look {
-        stroke: Stroke::Dotted,
-        ..solid(colour)
-    }
-}
 
 /// One query.
 #[derive(Debug)]
@@ -137,6 +57,13 @@ impl Panel {
             labels: &[],
             sorted_by: &[],
         }
+    }
+
+    /// One number as of now, in a sixth of the width.
+    pub(super) fn stat(title: &'static str, unit: Unit, description: &str, expr: String) -> Self {
+        Self::new(Kind::Stat, title, unit, 4)
+            .about(description)
+            .each(title, expr)
     }
 
     pub(super) fn about(mut self, description: &str) -> Self {

@@ -3,7 +3,8 @@
 
 use super::board::Row;
 use super::colour::{BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION};
-use super::panel::{Kind, Look, Panel, Unit, dashed, dotted, solid};
+use super::look::{Kind, Look, Unit, dashed, dotted, solid};
+use super::panel::Panel;
 use super::query::{
     Over, jobs, max_by, of_queues, on_time, quantile, rate_of_queues, select, sum_by, wait_buckets,
     wait_quantile,
@@ -54,15 +55,9 @@ fn objective() -> String {
     format!("min({})", select(&QUEUE_OBJECTIVE))
 }
 
-fn stat(title: &'static str, unit: Unit, description: &str, expr: String) -> Panel {
-    Panel::new(Kind::Stat, title, unit, 4)
-        .about(description)
-        .each(title, expr)
-}
-
 fn now() -> Vec<Panel> {
     vec![
-        stat("Latency", Unit::Seconds, QUEUE_LATENCY.help, largest(&QUEUE_LATENCY)),
+        Panel::stat("Latency", Unit::Seconds, QUEUE_LATENCY.help, largest(&QUEUE_LATENCY)),
         Panel::new(Kind::Word, "Source of the latency", Unit::None, 4)
             .about(
                 "Where the latency comes from. message: the job carries its time. broker: the \
@@ -70,14 +65,14 @@ fn now() -> Vec<Panel> {
                  tells it.",
             )
             .each("{{source}}", max_by("source", &select(&QUEUE_SOURCE))),
-        stat("Ready", Unit::Count, "Jobs that a worker could take now.", sum(&jobs("ready"))),
-        stat(
+        Panel::stat("Ready", Unit::Count, "Jobs that a worker could take now.", sum(&jobs("ready"))),
+        Panel::stat(
             "Expected wait",
             Unit::Seconds,
             QUEUE_EXPECTED_WAIT.help,
             largest(&QUEUE_EXPECTED_WAIT),
         ),
-        stat(
+        Panel::stat(
             "Started on time",
             Unit::Share,
             "Share of the jobs that started within their objective, of those that started in the \
@@ -85,7 +80,7 @@ fn now() -> Vec<Panel> {
             on_time("", Over::Shown),
         )
         .without("no objective"),
-        stat("Objective", Unit::Seconds, QUEUE_OBJECTIVE.help, objective()).without("none"),
+        Panel::stat("Objective", Unit::Seconds, QUEUE_OBJECTIVE.help, objective()).without("none"),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What a layout on RabbitMQ is: it looks at the rows of the management API's queue list, claims
 //! those that are its own, and makes observations of them.
 
+pub mod detailed;
 pub mod flow;
 mod internal;
 mod plain;

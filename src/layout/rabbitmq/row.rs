@@ -101,6 +101,20 @@ impl QueueRow {
         }
     }
 
+    /// What stays true of a queue while it cannot be read.
+    #[must_use]
+    pub fn unread(&self) -> Self {
+        Self {
+            ready: None,
+            unacknowledged: None,
+            consumers: None,
+            head_timestamp: None,
+            stats: None,
+            flow: None,
+            ..self.clone()
+        }
+    }
+
     /// `None` if this is no row at all: it has no name.
     pub fn decode(row: &Value) -> Option<Self> {
         let flag = |name| row.get(name).and_then(Value::as_bool).unwrap_or(false);

@@ -53,11 +53,12 @@ fn observe(file: &str, case: &str) -> BTreeMap<String, Observation> {
 }
 
 pub(super) fn config() -> crate::config::RabbitMq {
-    use crate::config::{Management, RabbitMq, Tls};
+    use crate::config::{HttpApi, RabbitMq, Tls};
     RabbitMq {
         nodes: Vec::new(),
         amqp_tls: false,
-        management: Management::Off,
+        management: HttpApi::Off,
+        prometheus: HttpApi::Off,
         username: "guest".to_owned(),
         password: crate::redact::Secret::new("guest"),
         vhosts: vec!["/".to_owned()],

@@ -1,6 +1,7 @@
 //! KEDA's external scaler as KEDA asks it: Google's gRPC client, real Redis, real Celery.
 
 mod bad_news;
+mod connections;
 
 use crate::support::certificates::Certificates;
 use crate::support::keda::Keda;
@@ -196,7 +197,7 @@ fn tls_asks_for_a_certificate_where_it_is_told_to() {
     let mutual = Tailback::start_config(&tls(&client_ca));
     assert_eq!(code(&mutual, Some(true)), "OK");
     assert_eq!(code(&mutual, Some(false)), "UNAVAILABLE");
-    // Renewed certificates are taken up without a restart, and bad ones found at the start.
+    // Bad ones are found at the start.
     fs::write(&certificates.server, "").unwrap();
     let bad = dir.path().join("bad.toml");
     fs::write(&bad, tls("")).unwrap();

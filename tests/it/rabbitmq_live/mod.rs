@@ -2,13 +2,17 @@
 
 mod celery;
 mod celery_waits;
+mod cluster;
 mod counters;
 mod dramatiq;
+mod fallback;
 mod faults;
 mod flow;
 mod freshness;
 mod kinds;
 mod numbers;
+mod rights;
+mod tls;
 mod uncounted;
 
 use crate::support::rabbitmq::{RabbitMq, RabbitMqOptions};
@@ -97,6 +101,21 @@ impl Poller {
         panic!("{queue} did not become as wanted: {last:#?}");
     }
 
+    /// Polls until a poll is as wanted.
+    fn await_poll(&mut self, is_wanted: impl Fn(&PollSuccess) -> bool) -> PollSuccess {
+        let until = Instant::now() + SETTLED;
+        loop {
+            let polled = self.poll();
+            if let Ok(success) = &polled
+                && is_wanted(success)
+            {
+                return polled.unwrap();
+            }
+            assert!(Instant::now() < until, "not as wanted: {polled:#?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     fn count(&self, command: &str) -> u64 {
         self.source
             .cost()
@@ -150,6 +169,17 @@ impl Client {
             _connection: connection,
             channel,
         }
+    }
+
+    fn declare(&self, queue: &str) {
+        let options = lapin::options::QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        let declaring = self
+            .channel
+            .queue_declare(queue.into(), options, FieldTable::default());
+        self.runtime.block_on(declaring).unwrap();
     }
 
     fn publish(&self, queue: &str, times: u32, timestamp: Option<u64>) {

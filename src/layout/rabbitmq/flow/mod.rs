@@ -196,7 +196,12 @@ impl Flows {
         list: Asked,
     ) {
         let previous = self.polled.replace(list);
-        self.queues.retain(|name, _| rows.contains_key(name));
+        // A queue that could not be read may have filled and emptied unseen: that it was empty says
+        // nothing any more. Its own past can still be asked for.
+        self.queues.retain(|name, memory| {
+            rows.get(name)
+                .is_some_and(|row| row.ready.is_some() || matches!(memory, Memory::Followed(_)))
+        });
         for row in rows.values_mut() {
             row.flow = None;
             if let (true, Some(totals), Some(ready)) = (is_followable(row), row.totals(), row.ready)

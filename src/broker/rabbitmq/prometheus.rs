@@ -1,0 +1,182 @@
+//! The queues as the broker's Prometheus plugin tells them, where the management API cannot.
+//!
+//! Each node tells of its own queues, so all are asked. While one does not answer, the queues that
+//! were its own the last time keep what was known of them, and the totals, which are sums over all
+//! nodes, are not told.
+
+use super::RabbitMqSource;
+use super::http::{Client, Sink};
+use super::join::join;
+use super::round::{self, Read, Roster};
+use crate::broker::BrokerError;
+use crate::clock;
+use crate::layout::rabbitmq::detailed::{Detailed, FAMILIES};
+use crate::layout::rabbitmq::{QueueRow, Vhost, is_internal};
+use crate::model::{ErrorKind, PollFailure, PollSuccess};
+use hyper::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+/// The Prometheus plugin of every node.
+pub(super) struct Prometheus {
+    nodes: Vec<Client>,
+    path: String,
+    /// Why it was not to be had; it is not asked again before the next search.
+    pub(super) absence: Option<BrokerError>,
+}
+
+/// What the nodes together tell.
+pub(super) struct Scrape {
+    pub(super) told: Detailed,
+    pub(super) faults: Vec<BrokerError>,
+}
+
+impl Sink for Detailed {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.take(bytes)
+    }
+}
+
+impl Prometheus {
+    /// `nodes` are clients of one node each.
+    pub(super) fn new(nodes: Vec<Client>, vhosts: &[String]) -> Self {
+        let mut path = format!("/metrics/detailed?family={}", FAMILIES.join("&family="));
+        for vhost in vhosts {
+            // Writing to a string cannot fail.
+            write!(
+                path,
+                "&vhost={}",
+                utf8_percent_encode(vhost, NON_ALPHANUMERIC)
+            )
+            .ok();
+        }
+        Self {
+            nodes,
+            path,
+            absence: None,
+        }
+    }
+
+    /// Asks all nodes at once; an error if none answers.
+    pub(super) async fn read(&mut self) -> Result<Scrape, BrokerError> {
+        if let Some(absence) = &self.absence {
+            return Err(absence.clone());
+        }
+        let path = &self.path;
+        let reading = self.nodes.iter().map(async |node| {
+            let mut told = Detailed::default();
+            let answer = node.stream("http_detailed", path, &mut told).await?;
+            match answer.status {
+                StatusCode::OK => Ok(told),
+                status => Err(BrokerError::new(
+                    ErrorKind::Connect,
+                    format!(
+                        "{} answered {status} to /metrics/detailed; it needs the plugin \
+                         rabbitmq_prometheus of RabbitMQ 3.10 or later, and `prometheus_url` its \
+                         address",
+                        answer.node
+                    ),
+                )),
+            }
+        });
+        let mut told: Option<Detailed> = None;
+        let mut faults = Vec::new();
+        for outcome in join(reading.collect()).await {
+            match outcome {
+                Ok(node) => match &mut told {
+                    Some(all) => all.merge(node),
+                    None => told = Some(node),
+                },
+                Err(fault) => faults.push(fault),
+            }
+        }
+        match (told, faults.first()) {
+            (Some(told), _) => Ok(Scrape { told, faults }),
+            (None, Some(first)) => {
+                self.absence = Some(first.clone());
+                Err(first.clone())
+            }
+            (None, None) => Err(BrokerError::new(ErrorKind::Internal, "no node to ask")),
+        }
+    }
+}
+
+impl RabbitMqSource {
+    /// Reads the queues of all vhosts through the Prometheus plugin alone.
+    pub(super) async fn poll_prometheus(&mut self) -> Result<PollSuccess, BrokerError> {
+        let Some(prometheus) = &mut self.prometheus else {
+            let message = "no `prometheus_url` of the broker's Prometheus plugin is configured";
+            return Err(BrokerError::new(ErrorKind::Connect, message));
+        };
+        let asked = clock::now().wall;
+        let Scrape { told, faults } = prometheus.read().await?;
+        let window = round::of_statistics(asked, clock::now().wall);
+        let mut success = PollSuccess::default();
+        let mut roster = Roster::default();
+        let is_whole = faults.is_empty();
+        for (at, vhost) in self.vhosts.iter().enumerate() {
+            let Some(state) = self.states.get_mut(at) else {
+                continue;
+            };
+            let mut rows = told.rows(vhost, is_whole);
+            let mut unread = HashSet::new();
+            if !is_whole {
+                for (name, row) in &state.told {
+                    if !rows.contains_key(name) {
+                        unread.insert(name.clone());
+                        rows.insert(name.clone(), row.clone());
+                    }
+                }
+            }
+            let others = rows.values().filter(|row| !is_internal(row));
+            state.told = others.map(|row| (row.name.clone(), row.unread())).collect();
+            // Whose a queue is, as far as that was known.
+            let exchanges = state.exchanges.clone().unwrap_or_default();
+            let facts = Vhost::of(exchanges, rows.values());
+            let read = Read {
+                rows,
+                unread,
+                window,
+            };
+            self.selection.add(&mut roster, (at, vhost), read, &facts);
+        }
+        roster.over_limit += told.unread;
+        self.has_scraped_counters = is_whole && told.counts_messages();
+        self.version = told.version.map(Into::into).or(self.version.take());
+        success.faults = faults.into_iter().map(PollFailure::from).collect();
+        if let Err(error) = self.refresh(&mut roster).await {
+            success.faults.push(error.into());
+        }
+        Ok(self.finish(success, roster))
+    }
+
+    /// Where the management API has no statistics, the Prometheus plugin may: consumers and, from
+    /// 4.0 on, counters. It is no fault if it is not there.
+    pub(super) async fn read_supplement(&mut self) -> Option<Scrape> {
+        let is_wanted = self.management.as_ref()?.is_without_statistics();
+        let prometheus = self.prometheus.as_mut().filter(|_| is_wanted)?;
+        prometheus.read().await.ok()
+    }
+}
+
+/// Adds to rows of the management API what it does not tell.
+pub(super) fn supplement(
+    rows: &mut BTreeMap<String, QueueRow>,
+    told: &Detailed,
+    (vhost, is_whole): (&str, bool),
+) {
+    let told = told.rows(vhost, is_whole);
+    for (name, row) in rows {
+        if let Some(told) = told.get(name) {
+            row.ready = row.ready.or(told.ready);
+            row.unacknowledged = row.unacknowledged.or(told.unacknowledged);
+            row.consumers = row.consumers.or(told.consumers);
+            row.stats = row.stats.or(told.stats);
+        }
+    }
+}
