@@ -193,14 +193,15 @@ fn compare(both: &[Value; 2]) -> bool {
         (since(a, min_a, max_a), since(b, min_b, max_b))
     };
     assert!(earliest <= latest + 0.05, "{both:?}");
-    // Between their polls no more was counted than both could see.
+    // Between their polls no more was counted than both could see; what came and went just before the
+    // backlog is counted once its delivery is, or when the list turns over.
     let [first, second] = of("enqueued_total").map(Option::unwrap_or_default);
     let [earlier, later] = if a <= b {
         [first, second]
     } else {
         [second, first]
     };
-    assert!(earlier <= later + 20.0, "{both:?}");
+    assert!(earlier <= later + 60.0, "{both:?}");
     true
 }
 
