@@ -1,6 +1,6 @@
 # Everything a developer does, by name. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint fmt demo stack bench bench-flow bench-million bench-rabbitmq release image deny clean
+.PHONY: help setup build test lint fmt demo stack bench bench-autoscale bench-autoscale-day bench-flow bench-million bench-rabbitmq release image deny clean
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -45,6 +45,15 @@ bench: ## 10,000 queues, beside prometheus-redis-exporter; prints a table
 	@scripts/setup.sh bench
 	$(CARGO) build --locked --profile bench
 	@.venv/bin/python bench/bench.py --tailback target/release/tailback
+
+bench-autoscale: ## a fan-out with real Celery workers, scaled by tailback and by others; half an hour
+	@scripts/setup.sh demo
+	$(CARGO) build --locked --profile bench --bin tailback --example autoscale
+	@.venv/bin/python bench/autoscale/bench.py --tailback target/release/tailback \
+		--decide target/release/examples/autoscale --picture docs/fan-out.svg
+
+bench-autoscale-day: ## the same autoscalers over 3,000 simulated days; prints a table
+	$(CARGO) run --locked --profile bench --example autoscale -- day
 
 bench-flow: ## the flow model on simulated queues whose truth is known; prints a table
 	$(CARGO) run --locked --profile bench --example flow_table

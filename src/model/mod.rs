@@ -16,7 +16,7 @@ mod state;
 mod timestamp;
 
 pub use counter::MonotoneCounter;
-pub use demand::{Demand, DemandUnknown, ServiceSource, ServiceTime};
+pub use demand::{Demand, DemandMemory, DemandUnknown, ServiceSource, ServiceTime};
 pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use history::History;

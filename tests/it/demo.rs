@@ -40,11 +40,7 @@ fn the_demo_shows_waiting_jobs_and_ends_with_all_that_it_started() {
         let command_now = command_of(pid).unwrap_or_default();
         assert_ne!(command_now, command, "still runs");
     }
-    let left: Vec<_> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .filter(|name| name.to_string_lossy().starts_with("tailback-"))
-        .collect();
+    let left = crate::support::folders_left(dir.path());
     assert!(left.is_empty(), "{left:?}");
 }
 

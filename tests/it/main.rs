@@ -17,6 +17,7 @@ mod support;
 mod access;
 mod acl;
 mod alerts;
+mod autoscale;
 mod budget;
 mod cli;
 mod dashboards;

@@ -24,9 +24,19 @@ pub mod ruby;
 pub mod tailback;
 pub mod terminal;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// The folder of the package, where the tests' own files are.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Folders of the demo's and the benches' child processes that are still in `dir`.
+pub fn folders_left(dir: &Path) -> Vec<OsString> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with("tailback-"))
+        .collect()
 }

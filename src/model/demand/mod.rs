@@ -17,7 +17,8 @@ use std::time::Duration;
 /// What is known of the demand for workers, as of the last poll.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Demand {
-    /// Jobs a second, over about the last five minutes; absent where arrivals are not counted.
+    /// Jobs a second, over about the last five minutes, or fewer if the last minute shows that fewer
+    /// come by now; absent where arrivals are not counted.
     pub arrivals: Option<f64>,
     /// Whether the queue has been watched for long enough that `arrivals` can be relied on.
     pub is_warm: bool,
@@ -36,9 +37,11 @@ pub enum DemandUnknown {
 
 /// What outlives a poll.
 #[derive(Debug, Default)]
-pub(super) struct DemandMemory {
+pub struct DemandMemory {
     /// Half-life 208 s: an event counts 300 s in all.
     arrivals: FadingRate<208>,
+    /// The same over 60 s.
+    recent_arrivals: FadingRate<42>,
     watched_secs: f64,
     work: WorkMemory,
     last: Option<Sight>,
@@ -146,7 +149,7 @@ impl DemandUnknown {
 
 impl DemandMemory {
     /// Takes the next poll of the queue.
-    pub(super) fn fold(&mut self, queue: &QueueSnapshot) -> Demand {
+    pub fn fold(&mut self, queue: &QueueSnapshot) -> Demand {
         let now = Sight::of(queue);
         let longest = LONGEST_SPAN_SECS.max(queue.interval.as_secs_f64() * 3.0);
         if let Some(before) = self.last.replace(now) {
@@ -156,15 +159,25 @@ impl DemandMemory {
             }
         }
         Demand {
-            arrivals: now.enqueued.map(|_| self.arrivals.per_second()),
+            arrivals: now.enqueued.map(|_| self.arrivals_per_second()),
             is_warm: self.watched_secs >= WARM_SECS,
             service_time: self.work.service_time(queue.objective.as_ref()),
         }
     }
 
+    /// The rate of five minutes, unless the last minute shows that less comes by now, beyond chance: a
+    /// fan-out that has been drained would hold workers for minutes.
+    fn arrivals_per_second(&self) -> f64 {
+        let usual = self.arrivals.per_second();
+        // What is counted with fading weights over 60 s scatters as a count over 120 s.
+        let deviation = (usual / 120.0).sqrt();
+        usual.min(self.recent_arrivals.per_second() + 2.0 * deviation)
+    }
+
     fn add(&mut self, before: &Sight, now: &Sight, secs: f64) {
         if let Some(arrived) = gained(before.enqueued, now.enqueued) {
             self.arrivals.add(now.at, secs, arrived);
+            self.recent_arrivals.add(now.at, secs, arrived);
             self.watched_secs += secs;
         }
         let ready = |sight: &Sight| sight.ready.is_some_and(|ready| ready > 0);

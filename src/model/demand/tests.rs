@@ -97,6 +97,18 @@ fn configured(secs: u64) -> Option<Objective> {
     })
 }
 
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    /// Exponential with the mean 1.
+    fn exponential(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = self.0.wrapping_add(1);
+        -(1.0 - (self.0 >> 33) as f64 / (1_u64 << 31) as f64).ln()
+    }
+}
+
 fn near(found: f64, wanted: f64, share: f64) -> bool {
     (found - wanted).abs() <= wanted * share
 }
@@ -184,10 +196,35 @@ fn arrivals_are_those_of_some_five_minutes() {
     watched.polls(3600, |_| {});
     watched.poll(SECOND, |queue| queue.counters.enqueued = Some(3000));
     assert!(near(watched.now.demand.arrivals.unwrap(), 10.0, 0.01));
-    watched.polls(300, |_| {});
-    assert!(near(watched.now.demand.arrivals.unwrap(), 3.7, 0.02));
+    // A fan-out does not keep coming.
+    watched.polls(60, |_| {});
+    assert!(watched.now.demand.arrivals.unwrap() > 8.0);
+    watched.polls(240, |_| {});
+    assert!(watched.now.demand.arrivals.unwrap() < 0.8);
     watched.polls(1800, |_| {});
-    assert!(watched.now.demand.arrivals.unwrap() < 0.01);
+    assert!(watched.now.demand.arrivals.unwrap() < 0.02);
+}
+
+#[test]
+fn chance_does_not_make_arrivals_fewer() {
+    for per_second in [0.05, 1.0, 50.0] {
+        let (mut random, mut told) = (Random(3), Vec::new());
+        let mut watched = Watched::new(|queue| queue.counters.enqueued = Some(0));
+        let mut next = 0.0;
+        for second in 1..=20_000_u32 {
+            watched.poll(SECOND, |queue| {
+                while next < f64::from(second) {
+                    *queue.counters.enqueued.as_mut().unwrap() += 1;
+                    next += random.exponential() / per_second;
+                }
+            });
+            if second > 2000 {
+                told.push(watched.now.demand.arrivals.unwrap());
+            }
+        }
+        let mean = told.iter().sum::<f64>() / told.len() as f64;
+        assert!(near(mean, per_second, 0.06), "{mean} for {per_second}");
+    }
 }
 
 #[test]
@@ -272,19 +309,14 @@ fn prefetched_jobs_are_not_busy_and_not_done() {
 #[test]
 fn it_finds_the_workers_that_a_simulated_queue_needs() {
     for (workers, per_second, run_secs) in [(4, 6.0, 0.5), (40, 30.0, 1.2), (20, 0.1, 150.0)] {
-        let (mut watched, mut seed) = (
-            Watched::new(|queue| {
-                queue.counters.enqueued = Some(0);
-                queue.counters.started = Some(0);
-                queue.jobs.in_progress = Some(0);
-                queue.busy_workers = Some(0);
-            }),
-            1_u64,
-        );
-        let mut random = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            -(1.0 - (seed >> 33) as f64 / (1_u64 << 31) as f64).ln()
-        };
+        let mut watched = Watched::new(|queue| {
+            queue.counters.enqueued = Some(0);
+            queue.counters.started = Some(0);
+            queue.jobs.in_progress = Some(0);
+            queue.busy_workers = Some(0);
+        });
+        let mut seed = Random(1);
+        let mut random = || seed.exponential();
         // Ends of running jobs in microseconds, soonest first.
         let mut running: BinaryHeap<std::cmp::Reverse<u64>> = BinaryHeap::new();
         let (mut next, mut ready, mut enqueued, mut started) = (0.0, 0_u64, 0_u64, 0_u64);
