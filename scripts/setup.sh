@@ -37,6 +37,7 @@ if [ "$purpose" = test ]; then
     need nodejs have node
     need npm have npm
     need jq have jq
+    need systemd have systemd-analyze
     need ruby-sidekiq have sidekiq
     need ruby-redis-namespace have_ruby redis-namespace
 fi
@@ -106,7 +107,7 @@ if [ ! -e "$stamp" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     echo "setup: Python clients into .venv"
     python3 -m venv --clear .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check -r tests/clients/requirements.txt
-    for other in rq2 arq api; do
+    for other in rq2 arq api kubernetes; do
         .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps \
             --target ".venv/$other" -r "tests/clients/requirements-$other.txt"
     done

@@ -23,6 +23,7 @@ mod cli;
 mod dashboards;
 mod dashboards_live;
 mod demo;
+mod deploy;
 mod exposition;
 mod flow_live;
 mod harness;

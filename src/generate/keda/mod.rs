@@ -129,7 +129,7 @@ fn spec(yaml: &mut Yaml, scaling: &Scaling) {
         yaml.table("horizontalPodAutoscalerConfig", |yaml| {
             yaml.table("behavior", |yaml| {
                 yaml.table("scaleUp", |yaml| policy(yaml, 0, "Pods"));
-                yaml.table("scaleDown", |yaml| policy(yaml, 60, "Percent"));
+                yaml.table("scaleDown", |yaml| policy(yaml, 30, "Percent"));
             });
         });
     });

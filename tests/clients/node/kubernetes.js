@@ -1,4 +1,4 @@
-// Holds Kubernetes objects to their schemas: KEDA's, and Kubernetes' own of HorizontalPodAutoscaler.
+// Holds Kubernetes objects to their schemas: Kubernetes' own, KEDA's and the Prometheus Operator's.
 //
 //   node kubernetes.js < OBJECTS      a JSON list
 //
@@ -8,8 +8,11 @@
 
 const API = {
   "keda.sh/v1alpha1": "@kubernetes-models/keda/keda.sh/v1alpha1",
-  "autoscaling/v2": "kubernetes-models/autoscaling/v2",
+  "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
 };
+
+/** The module with the classes of an API group: of a custom resource, or Kubernetes' own. */
+const moduleOf = (group) => API[group] ?? `kubernetes-models/${group}`;
 
 /** The object, remembering in `asked` which of its fields are looked at. */
 function watched(value, path, asked) {
@@ -29,7 +32,7 @@ function fields(value, path = "") {
 }
 
 async function faults(object) {
-  const models = await import(API[object.apiVersion]);
+  const models = await import(moduleOf(object.apiVersion));
   const asked = new Set(["/apiVersion", "/kind"]);
   const model = Object.create(models[object.kind].prototype);
   const faults = [];
