@@ -2,6 +2,7 @@
 //! what it reads and how it finds its queues is its own affair. Nothing here decides *when* to
 //! poll: that is `poll`.
 
+mod events;
 pub mod rabbitmq;
 pub mod redis;
 pub mod simulated;

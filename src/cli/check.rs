@@ -7,6 +7,7 @@ use crate::broker::simulated::SimulatedSource;
 use crate::broker::{BrokerError, Lacking, Source};
 use crate::clock;
 use crate::config::{Broker, Config, Endpoint};
+use crate::model::tasks::{EventKind, EventsView};
 use crate::model::{BrokerSnapshot, BrokerState, ErrorKind, Latency, QueueSnapshot, Report};
 use crate::redact;
 use std::fmt::Write as _;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// How long the search for queues may take in all.
 const SEARCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long events are listened to: live workers tell that they are alive every 2 s.
+const LISTENING: Duration = Duration::from_secs(5);
 
 /// Queues listed; more are only counted.
 const LISTED: usize = 50;
@@ -72,9 +76,16 @@ async fn look<S: Source>(broker: &Broker, mut source: S) -> Result<Found, Broker
             tokio::time::sleep(pause).await;
         }
     }
-    let success = tokio::time::timeout(broker.poll.timeout, source.poll())
-        .await
-        .map_err(|_| limit("a poll", broker.poll.timeout))??;
+    let poll = async |source: &mut S| {
+        tokio::time::timeout(broker.poll.timeout, source.poll())
+            .await
+            .map_err(|_| limit("a poll", broker.poll.timeout))?
+    };
+    let mut success = poll(&mut source).await?;
+    if broker.celery_events().is_some() {
+        tokio::time::sleep(LISTENING).await;
+        success = poll(&mut source).await?;
+    }
     let lacking = tokio::time::timeout(broker.poll.timeout, source.lacking())
         .await
         .map_err(|_| limit("a look at the rights", broker.poll.timeout))??;
@@ -177,6 +188,9 @@ fn describe(text: &mut String, snapshot: &BrokerSnapshot) {
     if more > 0 {
         push(text, format_args!("  … and {more} more\n"));
     }
+    if let Some(events) = &snapshot.events {
+        push(text, format_args!("  events: {}\n", heard(events)));
+    }
     for (reason, count) in &snapshot.dropped {
         push(
             text,
@@ -216,6 +230,34 @@ fn describe_lacking(text: &mut String, lacking: &Lacking) {
             ),
         );
     }
+}
+
+/// What came in while we listened, and what to do about what did not.
+fn heard(events: &EventsView) -> String {
+    let limit = humantime::format_duration(LISTENING);
+    let all = events.events.sum();
+    if !events.is_listening {
+        return "they cannot be listened to".to_owned();
+    }
+    if all == 0 {
+        return format!(
+            "none came in {limit}: start Celery's workers with -E (or worker_send_task_events = True)"
+        );
+    }
+    let workers = events.workers.unwrap_or(0);
+    let mut text = format!("{all} in {limit}, {workers} workers");
+    let of = |kind| events.events.of(kind);
+    let (sent, started) = (of(EventKind::Sent), of(EventKind::Started));
+    if sent == 0 {
+        text.push_str(match started {
+            0 => "; none of a task",
+            _ => {
+                "; none tells of a sending: without task_send_sent_event = True nothing can be told \
+                 by queue"
+            }
+        });
+    }
+    text
 }
 
 fn cells(queue: &QueueSnapshot) -> [String; 5] {

@@ -100,6 +100,15 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// How to listen to Celery's events, if that is wanted.
+    pub fn celery_events(&self) -> Option<&CeleryEvents> {
+        match &self.endpoint {
+            Endpoint::Redis(redis) => redis.celery.events.as_ref(),
+            Endpoint::RabbitMq(rabbitmq) => rabbitmq.celery.events.as_ref(),
+            Endpoint::Simulated => None,
+        }
+    }
+
     pub const fn kind(&self) -> BrokerKind {
         match self.endpoint {
             Endpoint::Redis(_) => BrokerKind::Redis,
@@ -234,6 +243,19 @@ pub struct Celery {
     pub unacked_limit: u32,
     /// RabbitMQ: globs of queues that are Celery's though detection cannot tell. Default none.
     pub queues: Vec<String>,
+    /// Whether to listen to its events. Default not.
+    pub events: Option<CeleryEvents>,
+}
+
+/// How to listen to Celery's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CeleryEvents {
+    /// Celery's `event_exchange`; default `celeryev`.
+    pub exchange: String,
+    /// Most waiting tasks to remember; default 1,500,000.
+    pub max_waiting: u32,
+    /// Most names of tasks to tell apart; default 100.
+    pub max_tasks: u16,
 }
 
 /// Options of RQ.

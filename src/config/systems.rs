@@ -3,7 +3,7 @@
 use super::fault::{At, Notes, Placed};
 use super::reader::Table;
 use super::selection::read_queue_globs;
-use super::{Celery, List, ListEnd, Rq, Sidekiq};
+use super::{Celery, CeleryEvents, List, ListEnd, Rq, Sidekiq};
 
 impl Default for Celery {
     fn default() -> Self {
@@ -15,6 +15,7 @@ impl Default for Celery {
             unacked_key: "unacked".to_owned(),
             unacked_limit: 1000,
             queues: Vec::new(),
+            events: None,
         }
     }
 }
@@ -76,6 +77,7 @@ pub(super) fn read_celery_on_redis(parent: &Table<'_>) -> Celery {
             .and_then(|limit| u32::try_from(limit.value).ok())
             .unwrap_or(built_in.unacked_limit),
         queues: Vec::new(),
+        events: read_events(&table),
     };
     table.finish();
     celery
@@ -86,10 +88,29 @@ pub(super) fn read_celery_on_rabbitmq(parent: &Table<'_>) -> Celery {
     let table = parent.table("celery");
     let celery = Celery {
         queues: read_queue_globs(&table, "queues"),
+        events: read_events(&table),
         ..Celery::default()
     };
     table.finish();
     celery
+}
+
+/// The keys about Celery's events, in the tables of both brokers.
+fn read_events(table: &Table<'_>) -> Option<CeleryEvents> {
+    let is_wanted = table.boolean("events").is_some_and(|wanted| wanted.value);
+    let exchange = non_empty(table, table.text("event_exchange"));
+    let max_waiting = table.integer("events_max_waiting", 1000..=20_000_000);
+    let max_tasks = table.integer("events_max_tasks", 1..=10_000);
+    let events = CeleryEvents {
+        exchange: exchange.unwrap_or_else(|| "celeryev".to_owned()),
+        max_waiting: max_waiting
+            .and_then(|limit| u32::try_from(limit.value).ok())
+            .unwrap_or(1_500_000),
+        max_tasks: max_tasks
+            .and_then(|limit| u16::try_from(limit.value).ok())
+            .unwrap_or(100),
+    };
+    is_wanted.then_some(events)
 }
 
 /// `[brokers.NAME.redis.rq]`

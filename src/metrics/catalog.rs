@@ -29,6 +29,7 @@ impl MetricType {
 
 const QUEUE: &[&str] = &["broker", "system", "queue"];
 const SYSTEM: &[&str] = &["broker", "system"];
+const TASK: &[&str] = &["broker", "system", "task"];
 const BROKER: &[&str] = &["broker"];
 
 /// Declares the metrics as constants and lists them all in [`CATALOG`].
@@ -114,6 +115,28 @@ catalog! {
         "Jobs done in all queues together.";
     SYSTEM_FAILURES = Counter "tailback_system_failures_total" SYSTEM,
         "Failed attempts in all queues together.";
+    TASK_STARTED = Counter "tailback_task_started_total" TASK,
+        "Starts of tasks, as events tell; `other` stands for tasks beyond the limit, or without a name.";
+    TASK_SUCCEEDED = Counter "tailback_task_succeeded_total" TASK, "Tasks that succeeded, as events tell.";
+    TASK_FAILURES = Counter "tailback_task_failures_total" TASK, "Tasks that failed, as events tell.";
+    TASK_RETRIES = Counter "tailback_task_retries_total" TASK,
+        "Attempts that ended with a retry, as events tell.";
+    TASK_REVOKED = Counter "tailback_task_revoked_total" TASK,
+        "Tasks that were revoked or had expired, as events tell.";
+    TASK_REJECTED = Counter "tailback_task_rejected_total" TASK,
+        "Tasks that a worker rejected, as events tell.";
+    TASK_RUN = Histogram "tailback_task_run_seconds" TASK,
+        "Run times of tasks that succeeded or failed, as events tell.";
+    EVENTS_LISTENING = Gauge "tailback_events_listening" SYSTEM,
+        "1 while events are heard; absent where they are not listened to.";
+    EVENTS = Counter "tailback_events_total" &["broker", "system", "event"],
+        "Events heard, by what they tell.";
+    EVENTS_MISSED = Counter "tailback_events_missed_total" &["broker", "system", "reason"],
+        "What events could have told and did not: streams that broke off, messages that could not be read, tasks beyond the limit, starts without a sending or before it.";
+    EVENTS_WAITING = Gauge "tailback_events_waiting_tasks" SYSTEM,
+        "Tasks remembered as sent and not started.";
+    EVENTS_WORKERS = Gauge "tailback_events_workers" SYSTEM,
+        "Workers that tell that they are alive; absent where none does.";
     BROKER_UP = Gauge "tailback_broker_up" BROKER,
         "1 if the last poll succeeded and is fresh; at 0 the broker's queues are absent once stale.";
     BROKER_INFO = Gauge "tailback_broker_info" &["broker", "kind", "version"],

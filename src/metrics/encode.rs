@@ -4,6 +4,7 @@
 //! allocations (see `docs/ARCHITECTURE.md`).
 
 use super::catalog::{MetricDef, MetricType};
+use crate::model::Example;
 
 /// A form of exposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub(super) struct Encoder<'a> {
 
 /// A piece is handed on when it has grown to this size.
 const PIECE: usize = 64 * 1024;
+
+/// OpenMetrics' limit for the names and values of an exemplar's labels.
+const EXEMPLAR_CHARS: usize = 128;
 
 /// A sample's value. Integers are written without a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -112,6 +116,42 @@ impl<'a> Encoder<'a> {
         more: Option<(&str, &str)>,
         value: Value,
     ) {
+        self.write(name, labels, more, value);
+        self.end_line();
+    }
+
+    /// A sample of a bucket, with a job as an example of what is in it where the format has that.
+    pub(super) fn bucket(
+        &mut self,
+        name: &str,
+        labels: &str,
+        le: &str,
+        within: u64,
+        example: Option<&Example>,
+    ) {
+        self.write(name, labels, Some(("le", le)), Value::Int(within));
+        if let Some(example) = example.filter(|_| self.format == Format::OpenMetrics) {
+            self.exemplar(example);
+        }
+        self.end_line();
+    }
+
+    fn exemplar(&mut self, example: &Example) {
+        const NAME: &str = "task_id";
+        if NAME.len() + example.id.chars().count() > EXEMPLAR_CHARS {
+            return;
+        }
+        let mut labels = String::new();
+        label(&mut labels, NAME, &example.id);
+        let mut numbers = (ryu::Buffer::new(), ryu::Buffer::new());
+        let time = numbers.0.format_finite(example.time.as_secs_f64());
+        let at = numbers.1.format_finite(example.at.as_secs_f64());
+        for part in [" # {", &labels, "} ", time, " ", at] {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    fn write(&mut self, name: &str, labels: &str, more: Option<(&str, &str)>, value: Value) {
         self.out.extend_from_slice(self.header.as_bytes());
         self.header.clear();
         self.out.extend_from_slice(name.as_bytes());
@@ -150,6 +190,9 @@ impl<'a> Encoder<'a> {
                 self.out.extend_from_slice(text.as_bytes());
             }
         }
+    }
+
+    fn end_line(&mut self) {
         self.out.push(b'\n');
         if self.out.len() >= PIECE {
             (self.sink)(&self.out);
@@ -192,6 +235,32 @@ mod tests {
             text,
             "a 3\nb{x=\"1\",le=\"30.0\"} 3.0\nc{le=\"+Inf\"} +Inf\n"
         );
+    }
+
+    #[test]
+    fn an_exemplar_is_openmetrics_alone_and_not_too_long() {
+        let example = |id: &str| Example {
+            id: id.into(),
+            time: std::time::Duration::from_millis(1500),
+            at: crate::model::Timestamp::from_micros(1_795_410_397_500_000),
+        };
+        let written = |format, id: &str| {
+            let mut out = Vec::new();
+            let mut sink = |piece: &[u8]| out.extend_from_slice(piece);
+            let mut encoder = Encoder::new(format, &mut sink);
+            encoder.bucket("b", "q=\"x\"", "2.0", 7, Some(&example(id)));
+            encoder.finish();
+            String::from_utf8(out).unwrap()
+        };
+        let plain = "b{q=\"x\",le=\"2.0\"} 7\n";
+        assert_eq!(written(Format::Text, "a"), plain);
+        assert_eq!(
+            written(Format::OpenMetrics, "a\"b"),
+            "b{q=\"x\",le=\"2.0\"} 7 # {task_id=\"a\\\"b\"} 1.5 1795410397.5\n# EOF\n"
+        );
+        assert!(written(Format::OpenMetrics, &"é".repeat(121)).contains(" # {"));
+        let too_long = written(Format::OpenMetrics, &"é".repeat(122));
+        assert_eq!(too_long, format!("{plain}# EOF\n"));
     }
 
     proptest! {

@@ -1,11 +1,13 @@
 //! A snapshot as an exposition. What is not known, or not fresh, is left out.
 
+mod tasks;
+
 use super::catalog::*;
 use super::encode::{Encoder, Format, Value, label};
 use super::own::OwnMetrics;
 use crate::clock::Now;
 use crate::model::{
-    BrokerSnapshot, DropReason, JobState, Latency, QueueSnapshot, Snapshot, SystemTotals,
+    BrokerSnapshot, DropReason, Examples, JobState, Latency, QueueSnapshot, Snapshot, SystemTotals,
     Timestamp, Waits,
 };
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub fn render(
     let mut encoder = Encoder::new(format, sink);
     write_queues(&mut encoder, &queues);
     write_systems(&mut encoder, snapshot, now);
+    tasks::write(&mut encoder, snapshot, now);
     write_brokers(&mut encoder, snapshot, now);
     own.write(&mut encoder);
     encoder.finish();
@@ -94,12 +97,16 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
         let source = Some(("source", queue.source.as_str()));
         encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
     }
-    histogram(encoder, queues, &QUEUE_WAIT, QueueSnapshot::waits);
+    histogram(encoder, queues, &QUEUE_WAIT, |queue| {
+        Some((queue.waits()?, wait_examples(queue)))
+    });
     histogram(encoder, queues, &QUEUE_SAMPLED_WAIT, |queue| {
-        queue.measured.as_ref()?.sampled_waits.as_ref()
+        let waits = queue.measured.as_ref()?.sampled_waits.as_ref()?;
+        Some((waits, wait_examples(queue)))
     });
     histogram(encoder, queues, &QUEUE_RUN, |queue| {
-        queue.measured.as_ref()?.runs.as_ref()
+        let measured = queue.measured.as_ref()?;
+        Some((measured.runs.as_ref()?, Some(&measured.run_examples)))
     });
     each(encoder, queues, &QUEUE_GAPS, |queue| {
         Some(Value::Int(queue.measured.as_ref()?.gaps))
@@ -157,30 +164,50 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
     });
 }
 
+fn wait_examples(queue: &QueueSnapshot) -> Option<&Examples> {
+    Some(&queue.measured.as_ref()?.wait_examples)
+}
+
 /// A histogram of those queues that have something in it.
-fn histogram(
+fn histogram<'a>(
     encoder: &mut Encoder<'_>,
-    queues: &Queues<'_>,
+    queues: &Queues<'a>,
     def: &MetricDef,
-    times: impl Fn(&QueueSnapshot) -> Option<&Waits>,
+    times: impl Fn(&'a QueueSnapshot) -> Option<(&'a Waits, Option<&'a Examples>)>,
 ) {
     encoder.family(def);
+    for (labels, queue) in queues {
+        if let Some((waits, examples)) = times(queue) {
+            write_histogram(encoder, def, labels, waits, examples);
+        }
+    }
+}
+
+/// The series of one histogram. A job is an example of what is in a bucket only if something is.
+fn write_histogram(
+    encoder: &mut Encoder<'_>,
+    def: &MetricDef,
+    labels: &str,
+    waits: &Waits,
+    examples: Option<&Examples>,
+) {
     let name = def.name;
     let [bucket, sum, count] = ["_bucket", "_sum", "_count"].map(|part| format!("{name}{part}"));
-    for (labels, queue) in queues {
-        let Some(waits) = times(queue) else {
-            continue;
-        };
-        for (bound, within) in waits.buckets() {
-            let mut buffer = ryu::Buffer::new();
-            let le = Some(("le", buffer.format_finite(bound)));
-            encoder.sample(&bucket, labels, le, Value::Int(within));
-        }
-        let all = Value::Int(waits.count());
-        encoder.sample(&bucket, labels, Some(("le", "+Inf")), all);
-        encoder.sample(&sum, labels, None, Value::Float(waits.sum()));
-        encoder.sample(&count, labels, None, all);
+    let mut below = 0;
+    let mut bounds = 0;
+    let example = |index: usize, own: u64| examples?.of(index).filter(|_| own > 0);
+    for (bound, within) in waits.buckets() {
+        let mut buffer = ryu::Buffer::new();
+        let le = buffer.format_finite(bound);
+        encoder.bucket(&bucket, labels, le, within, example(bounds, within - below));
+        below = within;
+        bounds += 1;
     }
+    let all = waits.count();
+    let example = example(bounds, all.saturating_sub(below));
+    encoder.bucket(&bucket, labels, "+Inf", all, example);
+    encoder.sample(&sum, labels, None, Value::Float(waits.sum()));
+    encoder.sample(&count, labels, None, Value::Int(all));
 }
 
 /// One family with at most one series a queue.

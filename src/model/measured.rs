@@ -1,8 +1,18 @@
 //! What single jobs' recorded times add up to.
 
+use super::Timestamp;
 use super::flow::{Settings, Waits};
 use super::observation::Measured;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// One job's wait or run time, to tell where to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    pub id: Arc<str>,
+    pub time: Duration,
+    pub at: Timestamp,
+}
 
 /// Waits and run times of single jobs, since the first poll. Immutable and shared.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +30,33 @@ pub struct MeasuredView {
     pub gaps: u64,
     /// Only some of the jobs that start are seen.
     pub is_sample: bool,
+    /// The latest job for each bucket of waits and of run times, where ids are known.
+    pub wait_examples: Examples,
+    pub run_examples: Examples,
+}
+
+/// At most one job for each bucket, in their order; the last is for what is above all bounds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Examples(Vec<Option<Example>>);
+
+impl Examples {
+    fn note(&mut self, seen: &[Example], bounds: &[f64]) {
+        for example in seen {
+            self.0.resize(bounds.len() + 1, None);
+            let secs = example.time.as_secs_f64();
+            let at = bounds.partition_point(|bound| *bound < secs);
+            if let Some(place) = self.0.get_mut(at)
+                && place.as_ref().is_none_or(|known| known.at <= example.at)
+            {
+                *place = Some(example.clone());
+            }
+        }
+    }
+
+    /// That of one bucket.
+    pub fn of(&self, bucket: usize) -> Option<&Example> {
+        self.0.get(bucket)?.as_ref()
+    }
 }
 
 impl MeasuredView {
@@ -49,6 +86,9 @@ impl MeasuredView {
         };
         record(waits, &seen.waits, settings.buckets);
         record(&mut view.runs, &seen.runs, settings.buckets);
+        view.wait_examples
+            .note(&seen.wait_examples, settings.buckets);
+        view.run_examples.note(&seen.run_examples, settings.buckets);
         if view.is_sample {
             (view.waits, view.late) = (None, 0);
         } else if let Some(objective) = settings.objective {
@@ -60,7 +100,7 @@ impl MeasuredView {
     }
 }
 
-fn record(into: &mut Option<Waits>, times: &[std::time::Duration], buckets: &Arc<[f64]>) {
+fn record(into: &mut Option<Waits>, times: &[Duration], buckets: &Arc<[f64]>) {
     for time in times {
         into.get_or_insert_with(|| Waits::new(Arc::clone(buckets)))
             .record(*time);
@@ -71,7 +111,6 @@ fn record(into: &mut Option<Waits>, times: &[std::time::Duration], buckets: &Arc
 mod tests {
     use super::*;
     use crate::model::flow::Counts;
-    use std::time::Duration;
 
     #[test]
     fn a_sample_is_kept_apart_from_what_is_counted() {

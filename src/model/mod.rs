@@ -13,6 +13,7 @@ mod observation;
 mod saved;
 mod snapshot;
 mod state;
+pub mod tasks;
 mod timestamp;
 
 pub use counter::MonotoneCounter;
@@ -21,7 +22,7 @@ pub use fault::{DropReason, ErrorKind};
 pub use flow::{FlowBasis, FlowView, Waits};
 pub use history::History;
 pub use latency::{Age, Latency, LatencySource, Reason};
-pub use measured::MeasuredView;
+pub use measured::{Example, Examples, MeasuredView};
 pub use objective::{Objective, Objectives};
 pub use observation::{
     Counters, Head, JobState, Jobs, Measured, Observation, System, SystemTotals, Window,

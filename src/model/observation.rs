@@ -4,6 +4,7 @@
 use super::Timestamp;
 use super::flow::{FlowSample, FlowStatistics};
 use super::latency::{LatencySource, Reason};
+use super::measured::Example;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +147,9 @@ pub struct Measured {
     pub waits: Vec<Duration>,
     /// Run times of jobs that ended.
     pub runs: Vec<Duration>,
+    /// Some of the same with the jobs' ids, the latest last; where ids are known.
+    pub wait_examples: Vec<Example>,
+    pub run_examples: Vec<Example>,
     /// Only some of the jobs that start are seen, so that `waits` cannot be counted up.
     pub is_sample: bool,
     /// Records were lost before they could be read: jobs are missing here and in the counters.

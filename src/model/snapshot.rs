@@ -7,6 +7,7 @@ use super::history::History;
 use super::latency::LatencySource;
 use super::measured::MeasuredView;
 use super::observation::{Counters, Jobs, SystemTotals};
+use super::tasks::EventsView;
 use super::{DropReason, ErrorKind, Latency, Objective, Reason, System, Timestamp};
 use crate::clock::Now;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct BrokerSnapshot {
     pub dropped: BTreeMap<DropReason, u64>,
     /// What job systems tell of all their queues together.
     pub systems: Arc<[SystemTotals]>,
+    /// What events have told; absent where they are not listened to.
+    pub events: Option<Arc<EventsView>>,
     /// Sorted by system, then name; each pair once.
     pub queues: Arc<[QueueSnapshot]>,
 }

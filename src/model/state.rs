@@ -8,6 +8,7 @@ use super::history::Seen;
 use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
 use super::snapshot::{BrokerKind, BrokerSnapshot, Cost, LastError, QueueSnapshot, held};
+use super::tasks::{EventsReport, EventsView};
 use super::{DropReason, ErrorKind, Observation, System, SystemTotals, Timestamp};
 use crate::clock::Now;
 use queue::QueueMemory;
@@ -42,6 +43,8 @@ pub struct PollSuccess {
     pub dropped: BTreeMap<DropReason, u64>,
     /// What the broker counts of all its lists together, where it tells.
     pub tally: Tally,
+    /// What events have told since the poll before, where they are listened to.
+    pub events: Option<EventsReport>,
     /// Faults of single queues; the poll as a whole is good.
     pub faults: Vec<PollFailure>,
 }
@@ -92,6 +95,7 @@ impl BrokerState {
                 cost: Cost::default(),
                 dropped: BTreeMap::new(),
                 systems: Arc::default(),
+                events: None,
                 queues: Arc::default(),
             },
             stale_after,
@@ -210,6 +214,10 @@ impl BrokerState {
         self.queues.retain(|_, memory| memory.seen == polls);
         self.snapshot.dropped = dropped;
         self.snapshot.systems = self.total_up(success.systems);
+        if let Some(report) = success.events {
+            let before = self.snapshot.events.take();
+            self.snapshot.events = Some(EventsView::after(before, report, &self.wait_buckets));
+        }
         self.snapshot.queues = queues.into();
     }
 

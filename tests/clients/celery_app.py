@@ -9,6 +9,7 @@ import os
 import time
 
 from celery import Celery
+from celery.exceptions import Reject
 from celery.signals import before_task_publish
 
 app = Celery("clients", broker=os.environ["BROKER_URL"])
@@ -63,3 +64,25 @@ hold_late.acks_late = True
 @app.task(bind=True, max_retries=100)
 def retry_in(self, seconds):
     raise self.retry(countdown=seconds)
+
+
+@app.task
+def fail():
+    raise ValueError("wanted")
+
+
+@app.task
+def reject():
+    raise Reject("wanted", requeue=False)
+
+
+reject.acks_late = True
+
+
+@app.task(bind=True, max_retries=100)
+def retry_twice(self, path):
+    """Writes down each start with the number of retries; the third is its last."""
+    with open(path, "a") as file:
+        file.write(f"{self.request.retries} {time.time()}\n")
+    if self.request.retries < 2:
+        raise self.retry(countdown=1)

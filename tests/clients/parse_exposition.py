@@ -1,5 +1,5 @@
 """Reads an exposition from standard input with the parser of prometheus_client and prints its
-samples as a JSON list of [name, labels, value]. `parse_exposition.py openmetrics` reads that
+samples as a JSON list of [name, labels, value, exemplar]. `parse_exposition.py openmetrics` reads that
 format."""
 
 import json
@@ -12,6 +12,12 @@ else:
 
 text = sys.stdin.buffer.read().decode("utf-8")
 samples = [
-    [sample.name, sample.labels, sample.value] for family in parse(text) for sample in family.samples
+    [
+        sample.name,
+        sample.labels,
+        sample.value,
+        sample.exemplar and [sample.exemplar.labels, sample.exemplar.value],
+    ]
+    for family in parse(text) for sample in family.samples
 ]
 print(json.dumps(samples))

@@ -19,6 +19,7 @@ mod acl;
 mod alerts;
 mod autoscale;
 mod budget;
+mod celery_events;
 mod cli;
 mod dashboards;
 mod dashboards_live;

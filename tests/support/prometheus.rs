@@ -42,6 +42,7 @@ impl Prometheus {
                 dir.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage")
             .arg("--log.level=warn");
         let mut process = Process::spawn("prometheus", &command, dir.path());
         process.wait_ready(Duration::from_secs(30), |_| {

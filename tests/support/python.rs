@@ -79,13 +79,13 @@ impl Celery {
                 "-Q",
                 queue,
             ])
-            .args([
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-            ])
+            .args(["--without-gossip", "--without-mingle"])
             .args(["-n", &format!("{name}@localhost")])
             .args(options);
+        // Heartbeats are events, and those are wanted with -E only.
+        if !options.contains(&"-E") {
+            command.arg("--without-heartbeat");
+        }
         self.environ(&mut command);
         let mut process = Process::spawn(&format!("worker-{name}"), &command, dir);
         process.wait_ready(PATIENCE, |process| process.output().contains(" ready."));

@@ -46,10 +46,12 @@ pub(super) struct Amqp {
     /// The node to connect to next, as in `http`.
     next: usize,
     links: HashMap<String, Link>,
+    /// What the connections are called in the broker's lists.
+    name: &'static str,
 }
 
-struct Link {
-    connection: Connection,
+pub(super) struct Link {
+    pub(super) connection: Connection,
     _cutter: Cutter,
 }
 
@@ -65,7 +67,13 @@ impl Amqp {
             meter,
             next: 0,
             links: HashMap::new(),
+            name: "tailback (read-only)",
         }
+    }
+
+    /// The same under another name.
+    pub(super) fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// Declares passively each of `names`; the answers are in their order.
@@ -158,7 +166,7 @@ impl Amqp {
     }
 
     /// Connects to the node that worked last, or else to the others in turn.
-    async fn connect(&mut self, vhost: &str) -> Result<Link, BrokerError> {
+    pub(super) async fn connect(&mut self, vhost: &str) -> Result<Link, BrokerError> {
         let mut failures: Option<BrokerError> = None;
         for _ in 0..self.nodes.len() {
             let node = self.next;
@@ -189,8 +197,7 @@ impl Amqp {
         let connecting = async {
             let tls = self.tls.as_ref().map(TlsContext::load).transpose()?;
             let stream = wire::connect(to, tls.as_ref(), &self.meter).await?;
-            let properties =
-                ConnectionProperties::default().with_connection_name("tailback (read-only)".into());
+            let properties = ConnectionProperties::default().with_connection_name(self.name.into());
             self.meter.count("amqp_connect", 1);
             let (connection, cutter) =
                 transport::handshake(self.uri(to, vhost), stream, properties)
@@ -273,7 +280,7 @@ async fn declare(channel: &Channel, name: &str) -> lapin::Result<Queue> {
 }
 
 /// The reply code of a refusal by the broker.
-fn amqp_code(error: &lapin::Error) -> Option<u16> {
+pub(super) fn amqp_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(refusal) => Some(refusal.get_id()),
         _ => None,

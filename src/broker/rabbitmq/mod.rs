@@ -43,6 +43,7 @@
 //! queues keep what was known of them until that is stale.
 
 mod amqp;
+mod events;
 mod flow;
 mod http;
 mod join;
@@ -57,6 +58,7 @@ mod substitute;
 mod tests;
 mod transport;
 
+use super::events::Events;
 use super::wire::Meter;
 use super::{BrokerError, Source};
 use crate::clock;
@@ -109,6 +111,10 @@ pub struct RabbitMqSource {
     started: Instant,
     presence: Presence,
     discovered: bool,
+    /// What is needed to listen to Celery's events, if that is wanted.
+    events_config: Option<(config::RabbitMq, config::CeleryEvents)>,
+    max_payload: u64,
+    events: Events,
 }
 
 /// What is remembered of a vhost.
@@ -219,6 +225,36 @@ impl RabbitMqSource {
             history_time: timeout / 4,
             started: clock::now().mono,
             discovered: false,
+            events_config: config
+                .celery
+                .events
+                .clone()
+                .map(|events| (config.clone(), events)),
+            max_payload: broker.poll.max_payload_bytes,
+            events: Events::default(),
+        }
+    }
+
+    /// Listens to Celery's events, if that is wanted and not done yet.
+    fn start_events(&mut self) {
+        let Some((config, events)) = &self.events_config else {
+            return;
+        };
+        if self.events.is_started() {
+            return;
+        }
+        for (at, vhost) in self.vhosts.iter().enumerate() {
+            let meter = Arc::clone(&self.meter);
+            let amqp = Amqp::new(config, super::events::OPENING, Arc::clone(&meter));
+            let subscription = self::events::Subscription {
+                amqp: amqp.named("tailback (Celery events)"),
+                vhost: vhost.clone(),
+                exchange: events.exchange.clone(),
+                max_payload: self.max_payload,
+                meter,
+            };
+            let prefix = naming::display(at, vhost, "");
+            self.events.start(prefix.to_string(), events, subscription);
         }
     }
 
@@ -244,12 +280,14 @@ impl RabbitMqSource {
         if roster.over_limit > 0 {
             success.dropped.insert(DropReason::Limit, roster.over_limit);
         }
+        self.events.fill(&mut success);
         success
     }
 }
 
 impl Source for RabbitMqSource {
     async fn poll(&mut self) -> Result<PollSuccess, BrokerError> {
+        self.start_events();
         if let Presence::Absent(why, _) = &self.presence {
             let why = why.clone();
             let (mut success, by) = self.poll_otherwise().await?;

@@ -9,6 +9,7 @@ use crate::broker::tls::TlsContext;
 use crate::broker::wire::{self, Meter};
 use crate::config::{HostPort, Redis, RedisTopology};
 use crate::model::ErrorKind;
+use crate::redact::Secret;
 use redis::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -50,17 +51,30 @@ impl Connector<'_> {
                 username,
                 password,
             } => {
-                let sentinel_login = Login {
-                    username: username.clone(),
-                    password: password.clone(),
-                    db: 0,
-                };
-                let (node, hello) = self
-                    .master(sentinels, master, &sentinel_login, &login)
-                    .await?;
-                Ok(Session::new(vec![node], None, hello, self.quarantine))
+                let sentinel_login = sentinel_login(username, password);
+                let mut last = None;
+                for sentinel in sentinels {
+                    let master = self.master_by(sentinel, master, &sentinel_login, &login);
+                    match master.await {
+                        Ok((node, hello)) => {
+                            return Ok(Session::new(vec![node], None, hello, self.quarantine));
+                        }
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Err(none_answered(last))
             }
-            RedisTopology::Cluster(seeds) => self.cluster(seeds, &login).await,
+            // The first seed that answers tells of every master.
+            RedisTopology::Cluster(seeds) => {
+                let mut last = None;
+                for seed in seeds {
+                    match self.cluster_from(seed, &login).await {
+                        Ok(session) => return Ok(session),
+                        Err(error) => last = Some(error),
+                    }
+                }
+                Err(none_answered(last))
+            }
         }
     }
 
@@ -77,26 +91,72 @@ impl Connector<'_> {
         .await
     }
 
-    /// Asks the sentinels in turn until one names a node that is a master.
-    async fn master(
-        &self,
-        sentinels: &[HostPort],
-        master: &str,
-        sentinel_login: &Login,
-        login: &Login,
-    ) -> Result<(Node, Hello), BrokerError> {
+    /// A stream to the server, for a connection that does not read keys: of a cluster, to any node,
+    /// since messages reach all of them. Where it leads.
+    pub(super) async fn stream(&self) -> Result<(Box<dyn wire::Stream>, String), BrokerError> {
+        let hosts = match &self.config.topology {
+            RedisTopology::Unix(path) => {
+                let stream = wire::connect_unix(path, self.meter).await?;
+                return Ok((stream, format!("redis at {}", path.display())));
+            }
+            RedisTopology::Single(host) => vec![host.clone()],
+            RedisTopology::Cluster(seeds) => seeds.clone(),
+            RedisTopology::Sentinel {
+                sentinels,
+                master,
+                username,
+                password,
+            } => {
+                let login = sentinel_login(username, password);
+                vec![self.address(sentinels, master, &login).await?]
+            }
+        };
+        let tls = self.config.tls.as_ref().map(TlsContext::load).transpose()?;
         let mut last = None;
-        for sentinel in sentinels {
-            match self
-                .master_by(sentinel, master, sentinel_login, login)
-                .await
-            {
-                Ok(found) => return Ok(found),
+        for host in hosts {
+            match wire::connect(&host, tls.as_ref(), self.meter).await {
+                Ok(stream) => return Ok((stream, format!("redis at {host}"))),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last
-            .unwrap_or_else(|| BrokerError::new(ErrorKind::Connect, "no sentinel is configured")))
+        Err(none_answered(last))
+    }
+
+    /// The master's address, by the first sentinel that knows it.
+    async fn address(
+        &self,
+        sentinels: &[HostPort],
+        master: &str,
+        login: &Login,
+    ) -> Result<HostPort, BrokerError> {
+        let mut last = None;
+        for sentinel in sentinels {
+            match self.address_of(sentinel, master, login).await {
+                Ok(address) => return Ok(address),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(none_answered(last))
+    }
+
+    /// What a sentinel says is the master's address.
+    async fn address_of(
+        &self,
+        sentinel: &HostPort,
+        master: &str,
+        login: &Login,
+    ) -> Result<HostPort, BrokerError> {
+        let mut asked = self.node(sentinel, login).await?;
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let answer = asked.raw("sentinel", &question).await?;
+        match redis::from_redis_value::<Option<(String, u16)>>(answer) {
+            Ok(Some((host, port))) => Ok(HostPort { host, port }),
+            _ => Err(BrokerError::new(
+                ErrorKind::Protocol,
+                format!("the sentinel {sentinel} knows no master named `{master}`"),
+            )),
+        }
     }
 
     async fn master_by(
@@ -106,20 +166,7 @@ impl Connector<'_> {
         sentinel_login: &Login,
         login: &Login,
     ) -> Result<(Node, Hello), BrokerError> {
-        let mut asked = self.node(sentinel, sentinel_login).await?;
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let answer = asked.raw("sentinel", &question).await?;
-        let Some((host, port)) = redis::from_redis_value::<Option<(String, u16)>>(answer)
-            .ok()
-            .flatten()
-        else {
-            return Err(BrokerError::new(
-                ErrorKind::Protocol,
-                format!("the sentinel {sentinel} knows no master named `{master}`"),
-            ));
-        };
-        let address = HostPort { host, port };
+        let address = self.address_of(sentinel, master, sentinel_login).await?;
         let mut node = self.node(&address, login).await?;
         let hello = node.hello().await;
         if hello.role.as_deref().is_some_and(|role| role != "master") {
@@ -132,20 +179,6 @@ impl Connector<'_> {
             ));
         }
         Ok((node, hello))
-    }
-
-    /// Learns the slots from the first seed that answers and connects to every master.
-    async fn cluster(&self, seeds: &[HostPort], login: &Login) -> Result<Session, BrokerError> {
-        let mut last = None;
-        for seed in seeds {
-            match self.cluster_from(seed, login).await {
-                Ok(session) => return Ok(session),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            BrokerError::new(ErrorKind::Connect, "no cluster node is configured")
-        }))
     }
 
     async fn cluster_from(&self, seed: &HostPort, login: &Login) -> Result<Session, BrokerError> {
@@ -175,6 +208,19 @@ impl Connector<'_> {
         }
         slots.sort_by_key(|range| range.from);
         Ok(Session::new(nodes, Some(slots), hello, self.quarantine))
+    }
+}
+
+/// Why none of several hosts, asked in turn, gave a good answer.
+fn none_answered(last: Option<BrokerError>) -> BrokerError {
+    last.unwrap_or_else(|| BrokerError::new(ErrorKind::Connect, "no host is configured"))
+}
+
+fn sentinel_login(username: &Option<String>, password: &Option<Secret>) -> Login {
+    Login {
+        username: username.clone(),
+        password: password.clone(),
+        db: 0,
     }
 }
 

@@ -5,6 +5,7 @@ mod catalogue;
 mod command;
 mod connect;
 mod discovery;
+mod events;
 mod guard;
 mod harvest;
 mod memory;
@@ -15,10 +16,12 @@ pub mod rights;
 mod schedule;
 mod session;
 
+use super::events::Events;
 use super::wire::Meter;
 use super::{BrokerError, Lacking, Source, SourceMemory};
 use crate::clock;
 use crate::config;
+use crate::layout::celery::events::channels;
 use crate::layout::redis::{QueueRef, Step};
 use crate::model::flow::{Span, Tally};
 use crate::model::{Cost, PollFailure, PollSuccess, Timestamp, Window};
@@ -50,6 +53,7 @@ pub struct RedisSource {
     session: Option<Session>,
     memory: Remembering,
     quarantine: Arc<Mutex<Quarantine>>,
+    events: Events,
 }
 
 /// The broker's clock as seen from ours, with the doubt that the round trip leaves.
@@ -75,7 +79,24 @@ impl RedisSource {
             session: None,
             memory: Remembering::default(),
             quarantine: Arc::default(),
+            events: Events::default(),
         }
+    }
+
+    /// Listens to Celery's events, if that is wanted and not done yet.
+    fn start_events(&mut self) {
+        let celery = &self.config.celery;
+        let Some(config) = celery.events.as_ref().filter(|_| !self.events.is_started()) else {
+            return;
+        };
+        let db = self.config.db;
+        let subscription = events::Subscription {
+            pattern: channels(&celery.global_keyprefix, db, &config.exchange),
+            config: self.config.clone(),
+            max_payload: self.max_payload,
+            meter: Arc::clone(&self.meter),
+        };
+        self.events.start(String::new(), config, subscription);
     }
 
     /// The open session, taken out so that a future dropped half-way also drops its connections.
@@ -157,6 +178,7 @@ impl RedisSource {
             tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
         }
         let mut success = harvest.finish(session, over_limit)?;
+        self.events.fill(&mut success);
         for bound in &mut self.catalogue.layouts {
             bound.layout.told();
         }
@@ -227,6 +249,7 @@ impl Round {
 
 impl Source for RedisSource {
     async fn poll(&mut self) -> Result<PollSuccess, BrokerError> {
+        self.start_events();
         let mut session = self.take_session().await?;
         let success = self.poll_with(&mut session).await?;
         self.session = Some(session);

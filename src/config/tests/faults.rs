@@ -294,7 +294,7 @@ fn values_of_a_rabbitmq() {
             ),
             (
                 "celery.separator = 'x'",
-                "8 celery.separator: unknown key; known here: `queues`",
+                "8 celery.separator: unknown key; known here: `queues`, `events`, `event_exchange`, `events_max_waiting` and `events_max_tasks`",
             ),
             (
                 "tls.ca_file = 'x'",

@@ -126,7 +126,7 @@ c.toml:9:6: brokers.a.redis.db: must be a whole number between 0 and 4294967295,
 c.toml:10:12: brokers.a.redis.interval: needs a unit and quotes, for example \"500ms\", \"5s\" or \
          \"1h 30m\"
 c.toml:12:1: brokers.a.redis.celery.x: unknown key; known here: `global_keyprefix`, `separator`, \
-         `priority_steps`, `timestamp_paths`, `unacked_key` and `unacked_limit`
+         `priority_steps`, `timestamp_paths`, `unacked_key`, `unacked_limit`, `events`, `event_exchange`, `events_max_waiting` and `events_max_tasks`
 c.toml:13:2: other: unknown key; known here: `http`, `keda`, `metrics`, `state`, `defaults`, `brokers` and \
          `objectives`"
     );

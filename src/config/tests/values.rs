@@ -305,6 +305,10 @@ fn systems_options() {
         timestamp_paths = ['a', 'headers.\"x.y-z\".t', '\"q\"']
         unacked_key = 'u'
         unacked_limit = 0
+        events = true
+        event_exchange = 'ev'
+        events_max_waiting = 2000
+        events_max_tasks = 7
         [brokers.main.redis.rq]
         prefix = 'my.rq:{x}'
         [brokers.main.redis.list]
@@ -329,13 +333,25 @@ fn systems_options() {
             unacked_key: "u".to_owned(),
             unacked_limit: 0,
             queues: Vec::new(),
+            events: Some(CeleryEvents {
+                exchange: "ev".into(),
+                max_waiting: 2000,
+                max_tasks: 7,
+            }),
         }
     );
     assert_eq!(
         (redis.rq.prefix.as_str(), redis.list.keys),
         ("my.rq:{x}", path(&["jobs", "mail:*"]))
     );
-    let rabbitmq = rabbitmq("url = 'amqp://h'\ncelery.queues = ['c*']\ndeclare = ['x']");
+    let rabbitmq =
+        rabbitmq("url = 'amqp://h'\ncelery.queues = ['c*']\ncelery.events = true\ndeclare = ['x']");
+    let events = CeleryEvents {
+        exchange: "celeryev".into(),
+        max_waiting: 1_500_000,
+        max_tasks: 100,
+    };
+    assert_eq!(rabbitmq.celery.events, Some(events));
     assert_eq!(
         (rabbitmq.celery.queues, rabbitmq.declare),
         (path(&["c*"]), path(&["x"]))

@@ -1,5 +1,6 @@
 //! Celery, on each broker that it runs on.
 
+pub mod events;
 mod list;
 mod message;
 pub mod rabbitmq;

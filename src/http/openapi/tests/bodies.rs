@@ -144,6 +144,7 @@ fn broker(queue: QueueSnapshot) -> BrokerSnapshot {
             ..Cost::default()
         },
         dropped: DropReason::ALL.map(|reason| (reason, 1)).into(),
+        events: None,
         systems: [SystemTotals {
             system: System::Sidekiq,
             jobs: queue.jobs,
