@@ -66,7 +66,7 @@ fn a_backlog_stays_a_backlog_whatever_happens_to_us_and_to_the_broker() {
     assert_eq!(
         queue["demand"],
         json!({"slots": 10.0, "workers": 10.0, "arrivals_per_second": 0.0,
-            "service_time_seconds": 1.0, "service_time_source": "configured"})
+            "service_time_seconds": 1.0, "service_time_source": "configured", "unfinished_jobs": 300})
     );
     let metrics = replicas[0].metrics();
     let slots = metrics.get("tailback_queue_required_workers", &[("queue", "work")]);
