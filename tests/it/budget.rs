@@ -10,6 +10,8 @@ const INTERVAL: f64 = 0.2;
 /// Ten intervals, as long as nothing else stretches.
 const BOUND: f64 = 2.0;
 const LIMIT: Duration = Duration::from_secs(20);
+/// Of a busy machine.
+const SLACK: f64 = 1.0;
 
 fn unix_now() -> f64 {
     SystemTime::now()
@@ -54,14 +56,16 @@ fn a_quiet_queue_is_read_less_often_and_its_first_job_seen_in_time() {
     }
     let stretched = number(&queue("quiet-77"), "interval_seconds");
     assert!((2.0 * INTERVAL..=BOUND).contains(&stretched), "{stretched}");
-    assert!(oldest > 1.5 * INTERVAL && oldest < BOUND + 0.5, "{oldest}");
-    assert!(oldest_busy < 3.0 * INTERVAL, "{oldest_busy}");
-    assert_eq!(number(&queue("busy"), "interval_seconds"), INTERVAL);
-    let metrics = tailback.metrics();
-    assert_eq!(
-        metrics.get("tailback_poll_interval_seconds", &[]),
-        Some(INTERVAL)
+    assert!(
+        oldest > 1.5 * INTERVAL && oldest < BOUND + SLACK,
+        "{oldest}"
     );
+    assert!(oldest_busy < oldest, "{oldest_busy} {oldest}");
+    // Polls that are slow on a busy machine move apart for a while, too.
+    let metrics = tailback.wait_until("the interval is as configured", LIMIT, |metrics| {
+        metrics.get("tailback_poll_interval_seconds", &[]) == Some(INTERVAL)
+            && number(&queue("busy"), "interval_seconds") == INTERVAL
+    });
     assert_eq!(metrics.get("tailback_broker_queues", &[]), Some(2001.0));
     let depths = metrics.all("tailback_queue_jobs", &[("state", "ready")]);
     assert_eq!(
@@ -80,7 +84,7 @@ fn a_quiet_queue_is_read_less_often_and_its_first_job_seen_in_time() {
             queue(name)["jobs"]["ready"] == 1
         });
         let took = unix_now() - after;
-        assert!(took < stretched + 0.5, "{name} was met after {took} s");
+        assert!(took < stretched + SLACK, "{name} was met after {took} s");
         let seen = queue(name);
         let at = number(&seen, "observed_timestamp_seconds");
         let (min, max) = (
@@ -90,11 +94,10 @@ fn a_quiet_queue_is_read_less_often_and_its_first_job_seen_in_time() {
         // The poll ends a little after the read.
         let slack = 0.1;
         assert!(min <= at - before && at - after <= max + slack, "{seen}");
-        assert!(max <= at - before + stretched + 0.5, "{seen}");
+        assert!(max <= at - before + stretched + SLACK, "{seen}");
         // From now on it is read at every poll.
-        std::thread::sleep(Duration::from_millis(500));
-        let seen = queue(name);
-        assert!(unix_now() - number(&seen, "observed_timestamp_seconds") < 3.0 * INTERVAL);
-        assert_eq!(number(&seen, "interval_seconds"), INTERVAL);
+        wait_for("it is read at every poll", || {
+            number(&queue(name), "interval_seconds") == INTERVAL
+        });
     }
 }
