@@ -6,7 +6,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # The live tests mostly wait for servers; with as many threads as processors they would take
 # several times as long.
-TEST_THREADS ?= 4
+TEST_THREADS ?= 3
 # The static binary of the image and of releases.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 

@@ -45,7 +45,7 @@ fn compare(kind: &str, settings: &Value) {
         })
     };
     let all = BATCHES.iter().sum::<u32>();
-    let limit = Instant::now() + Duration::from_secs(75);
+    let limit = Instant::now() + Duration::from_secs(200);
     let mut waits: Option<Waits> = None;
     while Instant::now() < limit {
         // Beside it are the queues of delayed delivery.

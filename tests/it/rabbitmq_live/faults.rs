@@ -194,14 +194,14 @@ fn another_node_answers_where_one_does_not() {
         .map(|node| format!("http://{node}"))
         .collect();
     let mut poller = Poller::from_toml(&format!(
-        "[brokers.r.rabbitmq]\ntimeout = \"1500ms\"\nurls = {urls:?}\n\
+        "[brokers.r.rabbitmq]\ntimeout = \"6s\"\nurls = {urls:?}\n\
          management_urls = {management:?}\ndeclare = [\"jobs\"]"
     ));
     let started = Instant::now();
     let success = poller.poll().unwrap();
     assert_eq!((names(&success), success.faults.len()), (vec!["jobs"], 0));
     assert!(
-        started.elapsed() < Duration::from_millis(1500),
+        started.elapsed() < Duration::from_secs(6),
         "{:?}",
         started.elapsed()
     );
@@ -209,7 +209,7 @@ fn another_node_answers_where_one_does_not() {
     let started = Instant::now();
     poller.poll().unwrap();
     assert!(
-        started.elapsed() < Duration::from_millis(400),
+        started.elapsed() < Duration::from_secs(1),
         "{:?}",
         started.elapsed()
     );
