@@ -60,14 +60,15 @@ fn check(with_index: bool) {
         let pushed = pushing.join().unwrap();
         assert!(pushed > 300, "{pushed}");
         // Where they write what consumers write, a few are taken for jobs before they are found out.
-        let few = if with_index { 8 } else { 1 };
+        let few = if with_index { 8 } else { 3 };
         assert!(total(&idle, "enqueued_total") <= few, "{idle}");
         assert!(total(&busy, "enqueued_total") <= sent + few, "{busy}");
         assert_eq!(busy["flow"]["counts"], "lower_bound", "{busy}");
         if !with_index {
-            // One of them may count as the application's, as one of its pushes may count as a job.
-            assert!(total(&busy, "enqueued_total") + few >= sent, "{busy}");
-            assert!(total(&busy, "started_total") + few >= sent, "{busy}");
+            // Some may count as the application's: the counts are a lower bound, and close to the truth.
+            let least = sent - sent / 20;
+            assert!(total(&busy, "enqueued_total") >= least, "{busy}");
+            assert!(total(&busy, "started_total") >= least, "{busy}");
         }
     });
 }
