@@ -1,6 +1,6 @@
 //! Streams of the keyspace in memory.
 
-use super::raw;
+use super::stored::raw;
 use crate::layout::redis::{Read, Reply};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,9 +1,10 @@
 //! `docs/systems.md`: what each system on Redis can tell, found out by polling what was recorded of
 //! it. With `UPDATE_SYSTEMS=1` the test writes the page's table.
 
+use super::Driven;
 use super::recordings;
-use super::{Driven, Outcome};
 use crate::layout::BindRedis;
+use crate::layout::redis::Outcome;
 use crate::model::flow::HeadState;
 use crate::model::{Counters, Head, JobState, Jobs, Observation, System, SystemTotals};
 use std::collections::{BTreeMap, BTreeSet};
