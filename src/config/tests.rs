@@ -7,6 +7,7 @@ mod faults_of_urls;
 mod objectives;
 mod secrets;
 mod serve;
+mod urls;
 mod values;
 
 use super::{Broker, Config, Endpoint, Environment, RabbitMq, Redis};
