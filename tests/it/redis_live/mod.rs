@@ -22,6 +22,7 @@ use crate::support::python::{Celery, Rq};
 use crate::support::redis::{Redis, RedisOptions};
 use crate::support::tailback::{Tailback, quick};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -59,17 +60,20 @@ impl Release {
 
 /// What one poll asks of the Redis, without the search for queues, by tailback's own count.
 fn commands_per_poll(tailback: &Tailback) -> f64 {
+    each_command_per_poll(tailback).values().sum()
+}
+
+/// The same by the commands' names.
+fn each_command_per_poll(tailback: &Tailback) -> BTreeMap<String, f64> {
     let polls = |metrics: &Metrics| {
         let polls = metrics.get("tailback_poll_duration_seconds_count", &[]);
         polls.unwrap_or_default()
     };
-    let commands = |metrics: &Metrics| {
-        let search = ["scan", "sscan", "type"];
+    let commands = |metrics: &Metrics| -> BTreeMap<String, f64> {
         let all = metrics.all("tailback_broker_commands_total", &[]);
-        let of_polls = all
-            .iter()
-            .filter(|sample| !search.contains(&sample.labels["command"].as_str()));
-        of_polls.map(|sample| sample.value).sum::<f64>()
+        all.iter()
+            .map(|sample| (sample.labels["command"].clone(), sample.value))
+            .collect()
     };
     // The first polls of a queue are dearer.
     let settled = polls(&tailback.metrics()) + 5.0;
@@ -77,7 +81,13 @@ fn commands_per_poll(tailback: &Tailback) -> f64 {
         |count: f64| tailback.wait_until("polls", PATIENCE, |metrics| polls(metrics) >= count);
     let before = wait(settled);
     let after = wait(polls(&before) + 10.0);
-    (commands(&after) - commands(&before)) / (polls(&after) - polls(&before))
+    let (times, earlier) = (polls(&after) - polls(&before), commands(&before));
+    let mut each = commands(&after);
+    each.retain(|command, _| !["scan", "sscan", "type"].contains(&command.as_str()));
+    for (command, count) in &mut each {
+        *count = (*count - earlier.get(command).unwrap_or(&0.0)) / times;
+    }
+    each
 }
 
 fn queue(metrics: &Metrics, name: &str, queue: &str) -> Option<f64> {
