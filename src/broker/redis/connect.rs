@@ -22,6 +22,9 @@ pub(super) struct Connector<'a> {
     pub(super) quarantine: &'a Arc<Mutex<Quarantine>>,
 }
 
+/// A connection before anything is said over it, and where it leads.
+type Stream = (Box<dyn wire::Stream>, String);
+
 // === impl Connector ===
 
 impl Connector<'_> {
@@ -31,19 +34,11 @@ impl Connector<'_> {
             password: self.config.password.clone(),
             db: self.config.db,
         };
-        match &self.config.topology {
-            RedisTopology::Single(host) => {
-                let mut node = self.node(host, &login).await?;
+        let (node, hello) = match &self.config.topology {
+            RedisTopology::Single(_) | RedisTopology::Unix(_) => {
+                let mut node = self.log_in(self.stream().await?, &login).await?;
                 let hello = node.hello().await;
-                Ok(Session::new(vec![node], None, hello, self.quarantine))
-            }
-            RedisTopology::Unix(path) => {
-                let stream = wire::connect_unix(path, self.meter).await?;
-                let place = format!("redis at {}", path.display());
-                let mut node =
-                    Node::open(stream, &login, self.max_payload, self.meter, place).await?;
-                let hello = node.hello().await;
-                Ok(Session::new(vec![node], None, hello, self.quarantine))
+                (node, hello)
             }
             RedisTopology::Sentinel {
                 sentinels,
@@ -52,55 +47,27 @@ impl Connector<'_> {
                 password,
             } => {
                 let sentinel_login = sentinel_login(username, password);
-                let mut last = None;
-                for sentinel in sentinels {
-                    let master = self.master_by(sentinel, master, &sentinel_login, &login);
-                    match master.await {
-                        Ok((node, hello)) => {
-                            return Ok(Session::new(vec![node], None, hello, self.quarantine));
-                        }
-                        Err(error) => last = Some(error),
-                    }
-                }
-                Err(none_answered(last))
+                let master = |sentinel| self.master_by(sentinel, master, &sentinel_login, &login);
+                first(sentinels, master).await?
             }
             // The first seed that answers tells of every master.
             RedisTopology::Cluster(seeds) => {
-                let mut last = None;
-                for seed in seeds {
-                    match self.cluster_from(seed, &login).await {
-                        Ok(session) => return Ok(session),
-                        Err(error) => last = Some(error),
-                    }
-                }
-                Err(none_answered(last))
+                return first(seeds, |seed| self.cluster_from(seed, &login)).await;
             }
-        }
+        };
+        Ok(Session::new(vec![node], None, hello, self.quarantine))
     }
 
-    async fn node(&self, host: &HostPort, login: &Login) -> Result<Node, BrokerError> {
-        let tls = self.config.tls.as_ref().map(TlsContext::load).transpose()?;
-        let stream = wire::connect(host, tls.as_ref(), self.meter).await?;
-        Node::open(
-            stream,
-            login,
-            self.max_payload,
-            self.meter,
-            format!("redis at {host}"),
-        )
-        .await
-    }
-
-    /// A stream to the server, for a connection that does not read keys: of a cluster, to any node,
-    /// since messages reach all of them. Where it leads.
-    pub(super) async fn stream(&self) -> Result<(Box<dyn wire::Stream>, String), BrokerError> {
-        let hosts = match &self.config.topology {
+    /// A stream to the server and where it leads: of a cluster to any node, which is enough for a
+    /// connection that does not read keys, since messages reach all of them.
+    pub(super) async fn stream(&self) -> Result<Stream, BrokerError> {
+        match &self.config.topology {
             RedisTopology::Unix(path) => {
                 let stream = wire::connect_unix(path, self.meter).await?;
-                return Ok((stream, format!("redis at {}", path.display())));
+                Ok((stream, format!("redis at {}", path.display())))
             }
-            RedisTopology::Single(host) => vec![host.clone()],
-            RedisTopology::Cluster(seeds) => seeds.clone(),
+            RedisTopology::Single(host) => self.dial(host).await,
+            RedisTopology::Cluster(seeds) => first(seeds, |seed| self.dial(seed)).await,
             RedisTopology::Sentinel {
                 sentinels,
                 master,
@@ -108,35 +75,28 @@ impl Connector<'_> {
                 password,
             } => {
                 let login = sentinel_login(username, password);
-                vec![self.address(sentinels, master, &login).await?]
-            }
-        };
-        let tls = self.config.tls.as_ref().map(TlsContext::load).transpose()?;
-        let mut last = None;
-        for host in hosts {
-            match wire::connect(&host, tls.as_ref(), self.meter).await {
-                Ok(stream) => return Ok((stream, format!("redis at {host}"))),
-                Err(error) => last = Some(error),
+                let (login, master) = (&login, master.as_str());
+                let stream = |sentinel| async move {
+                    let address = self.address_of(sentinel, master, login).await?;
+                    self.dial(&address).await
+                };
+                first(sentinels, stream).await
             }
         }
-        Err(none_answered(last))
     }
 
-    /// The master's address, by the first sentinel that knows it.
-    async fn address(
-        &self,
-        sentinels: &[HostPort],
-        master: &str,
-        login: &Login,
-    ) -> Result<HostPort, BrokerError> {
-        let mut last = None;
-        for sentinel in sentinels {
-            match self.address_of(sentinel, master, login).await {
-                Ok(address) => return Ok(address),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(none_answered(last))
+    async fn dial(&self, host: &HostPort) -> Result<Stream, BrokerError> {
+        let tls = self.config.tls.as_ref().map(TlsContext::load).transpose()?;
+        let stream = wire::connect(host, tls.as_ref(), self.meter).await?;
+        Ok((stream, format!("redis at {host}")))
+    }
+
+    async fn log_in(&self, (stream, place): Stream, login: &Login) -> Result<Node, BrokerError> {
+        Node::open(stream, login, self.max_payload, self.meter, place).await
+    }
+
+    async fn node(&self, host: &HostPort, login: &Login) -> Result<Node, BrokerError> {
+        self.log_in(self.dial(host).await?, login).await
     }
 
     /// What a sentinel says is the master's address.
@@ -211,9 +171,19 @@ impl Connector<'_> {
     }
 }
 
-/// Why none of several hosts, asked in turn, gave a good answer.
-fn none_answered(last: Option<BrokerError>) -> BrokerError {
-    last.unwrap_or_else(|| BrokerError::new(ErrorKind::Connect, "no host is configured"))
+/// The first good answer of several hosts, asked in turn; else why the last gave none.
+async fn first<'a, T, Answer: Future<Output = Result<T, BrokerError>>>(
+    hosts: &'a [HostPort],
+    ask: impl Fn(&'a HostPort) -> Answer,
+) -> Result<T, BrokerError> {
+    let mut last = BrokerError::new(ErrorKind::Connect, "no host is configured");
+    for host in hosts {
+        match ask(host).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn sentinel_login(username: &Option<String>, password: &Option<Secret>) -> Login {
