@@ -5,13 +5,20 @@ use super::hpa::{Behavior, Hpa, Target};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[derive(Debug, clap::Args)]
 pub struct FanOut {
+    #[arg(long)]
     pub jobs: u64,
+    #[arg(long)]
     pub job_secs: f64,
     /// From the jobs' arrival to the next sync.
+    #[arg(long)]
     pub first_sync: f64,
+    #[arg(long)]
     pub sync_secs: f64,
+    #[arg(long)]
     pub start_secs: f64,
+    #[arg(long)]
     pub max: u32,
 }
 

@@ -43,20 +43,7 @@ enum Command {
         max: u32,
     },
     /// The longest and the mean wait of a fan-out with perfect knowledge.
-    Bound {
-        #[arg(long)]
-        jobs: u64,
-        #[arg(long)]
-        job_secs: f64,
-        #[arg(long)]
-        first_sync: f64,
-        #[arg(long)]
-        sync_secs: f64,
-        #[arg(long)]
-        start_secs: f64,
-        #[arg(long)]
-        max: u32,
-    },
+    Bound(FanOut),
     /// Simulates a day for each competitor and seed; prints a table.
     Day {
         #[arg(long, default_value_t = 3000)]
@@ -94,22 +81,7 @@ fn main() {
                 std::io::stdout().flush().unwrap();
             }
         }
-        Command::Bound {
-            jobs,
-            job_secs,
-            first_sync,
-            sync_secs,
-            start_secs,
-            max,
-        } => {
-            let fan_out = FanOut {
-                jobs,
-                job_secs,
-                first_sync,
-                sync_secs,
-                start_secs,
-                max,
-            };
+        Command::Bound(fan_out) => {
             let behavior = serde_json::from_value(competitors::advised()).unwrap();
             let (longest, mean) = fan_out::bound(&fan_out, &behavior);
             println!("{}", json!({"max": longest, "mean": mean}));
