@@ -9,21 +9,9 @@ use crate::metrics::catalog::*;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row {
-            title: "Queues with an objective",
-            height: 10,
-            panels: vec![table()],
-        },
-        Row {
-            title: "Slots",
-            height: 9,
-            panels: slots(),
-        },
-        Row {
-            title: "What comes of it",
-            height: 9,
-            panels: effect(),
-        },
+        Row::new("Queues with an objective", 10, vec![table()]),
+        Row::new("Slots", 9, slots()),
+        Row::new("What comes of it", 9, effect()),
     ]
 }
 

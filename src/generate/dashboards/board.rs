@@ -12,9 +12,19 @@ const SCHEMA: u32 = 39;
 
 /// Panels beside each other, under a title; all of one height.
 pub(super) struct Row {
-    pub(super) title: &'static str,
-    pub(super) height: u32,
-    pub(super) panels: Vec<Panel>,
+    title: &'static str,
+    height: u32,
+    panels: Vec<Panel>,
+}
+
+impl Row {
+    pub(super) const fn new(title: &'static str, height: u32, panels: Vec<Panel>) -> Self {
+        Self {
+            title,
+            height,
+            panels,
+        }
+    }
 }
 
 /// The whole file.

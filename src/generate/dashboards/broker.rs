@@ -9,26 +9,10 @@ use crate::metrics::catalog::*;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row {
-            title: "Brokers",
-            height: 8,
-            panels: brokers(),
-        },
-        Row {
-            title: "What it costs them",
-            height: 8,
-            panels: cost(),
-        },
-        Row {
-            title: "Queues",
-            height: 8,
-            panels: queues(),
-        },
-        Row {
-            title: "tailback itself",
-            height: 8,
-            panels: itself(),
-        },
+        Row::new("Brokers", 8, brokers()),
+        Row::new("What it costs them", 8, cost()),
+        Row::new("Queues", 8, queues()),
+        Row::new("tailback itself", 8, itself()),
     ]
 }
 

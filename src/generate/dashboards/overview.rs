@@ -11,21 +11,9 @@ use crate::metrics::catalog::*;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row {
-            title: "Now",
-            height: 4,
-            panels: now(),
-        },
-        Row {
-            title: "Queues",
-            height: 14,
-            panels: vec![table()],
-        },
-        Row {
-            title: "Over time",
-            height: 9,
-            panels: over_time(),
-        },
+        Row::new("Now", 4, now()),
+        Row::new("Queues", 14, vec![table()]),
+        Row::new("Over time", 9, over_time()),
     ]
 }
 

@@ -14,26 +14,10 @@ use crate::metrics::catalog::*;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
-        Row {
-            title: "Now",
-            height: 4,
-            panels: now(),
-        },
-        Row {
-            title: "Waiting",
-            height: 9,
-            panels: waiting(),
-        },
-        Row {
-            title: "Jobs",
-            height: 9,
-            panels: all_jobs(),
-        },
-        Row {
-            title: "Workers",
-            height: 9,
-            panels: workers(),
-        },
+        Row::new("Now", 4, now()),
+        Row::new("Waiting", 9, waiting()),
+        Row::new("Jobs", 9, all_jobs()),
+        Row::new("Workers", 9, workers()),
     ]
 }
 
