@@ -12,6 +12,7 @@ pub mod huey;
 pub mod list;
 mod marker;
 pub mod name;
+mod prefix;
 pub mod rabbitmq;
 pub mod redis;
 pub mod resque;

@@ -15,8 +15,9 @@ mod survey;
 mod worker;
 
 use super::marker::{Follow, Memory, Several};
+use super::prefix::Prefix;
 use super::redis::{
-    Bytes, Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Side, Step, UNSTAMPED,
+    Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Side, Step, UNSTAMPED,
 };
 use crate::config;
 use crate::model::flow::LineHead;
@@ -26,7 +27,7 @@ use survey::Survey;
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
     Box::new(Resque {
-        survey: Survey::new(Keys(redis.resque.namespace.clone())),
+        survey: Survey::new(Prefix(format!("{}:", redis.resque.namespace))),
         max_payload,
         memory: Memory::default(),
     })
@@ -36,21 +37,6 @@ struct Resque {
     survey: Survey,
     max_payload: u64,
     memory: Memory,
-}
-
-/// What all keys begin with.
-#[derive(Debug)]
-struct Keys(String);
-
-impl Keys {
-    fn key(&self, parts: &[&[u8]]) -> Bytes {
-        let mut key = self.0.clone().into_bytes();
-        key.push(b':');
-        for part in parts {
-            key.extend_from_slice(part);
-        }
-        key.into()
-    }
 }
 
 impl Layout for Resque {
@@ -108,9 +94,7 @@ struct ResqueProbe<'a> {
 
 impl Probe for ResqueProbe<'_> {
     fn step(&mut self, replies: Vec<Reply>) -> Step {
-        self.following
-            .take(&mut replies.into_iter(), &mut self.layout.memory);
-        let reads = self.following.ask();
+        let reads = self.following.step(replies, &mut self.layout.memory);
         if !reads.is_empty() {
             return Step::Read(reads);
         }

@@ -1,9 +1,9 @@
 //! What concerns all of Resque's queues together: what failed, what has been done, what is due later,
 //! and the workers.
 
-use super::Keys;
 use super::worker::{self, MAX_TEXT};
 use crate::layout::celery::iso_time;
+use crate::layout::prefix::Prefix;
 use crate::layout::redis::{Read, Refusal, RefusalKind, Reply};
 use crate::layout::running::{Running, RunningJob};
 use crate::layout::tally::{self, Tally};
@@ -18,7 +18,7 @@ const DUE_TIMES: u32 = 256;
 const DEAD_AFTER: Duration = Duration::from_secs(300);
 
 pub(super) struct Survey {
-    pub(super) keys: Keys,
+    pub(super) keys: Prefix,
     pub(super) totals: Option<SystemTotals>,
     pub(super) running: Running,
     pub(super) complaint: Option<Refusal>,
@@ -30,7 +30,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn new(keys: Keys) -> Self {
+    pub(super) fn new(keys: Prefix) -> Self {
         Self {
             keys,
             totals: None,

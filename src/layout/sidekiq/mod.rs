@@ -19,7 +19,8 @@ mod process;
 mod survey;
 
 use super::marker::Memory;
-use super::redis::{Bytes, Layout, Probe, QueueRef, Read, Refusal, Registry, Reply};
+use super::prefix::Prefix;
+use super::redis::{Layout, Probe, QueueRef, Read, Refusal, Registry, Reply};
 use crate::config;
 use crate::model::{SystemTotals, Timestamp};
 use probe::SidekiqProbe;
@@ -32,7 +33,7 @@ pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
         namespace => format!("{namespace}:"),
     };
     Box::new(Sidekiq {
-        survey: Survey::new(Keys(prefix)),
+        survey: Survey::new(Prefix(prefix)),
         max_payload,
         memory: Memory::default(),
     })
@@ -42,20 +43,6 @@ struct Sidekiq {
     survey: Survey,
     max_payload: u64,
     memory: Memory,
-}
-
-/// What all keys begin with.
-#[derive(Debug)]
-struct Keys(String);
-
-impl Keys {
-    fn key(&self, parts: &[&[u8]]) -> Bytes {
-        let mut key = self.0.clone().into_bytes();
-        for part in parts {
-            key.extend_from_slice(part);
-        }
-        key.into()
-    }
 }
 
 impl Layout for Sidekiq {

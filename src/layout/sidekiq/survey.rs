@@ -1,9 +1,9 @@
 //! What concerns all of Sidekiq's queues together: what waits for its time or was given up, what has
 //! been done, and the processes with the jobs that they run.
 
-use super::Keys;
 use super::job;
 use super::process::{FIELDS, Process};
+use crate::layout::prefix::Prefix;
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply};
 use crate::layout::running::Running;
 use crate::layout::tally::{self, Tally};
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 const MAX_WORK: u64 = 4 * 1024 * 1024;
 
 pub(super) struct Survey {
-    pub(super) keys: Keys,
+    pub(super) keys: Prefix,
     pub(super) totals: Option<SystemTotals>,
     pub(super) running: Running,
     pub(super) complaint: Option<Refusal>,
@@ -30,7 +30,7 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn new(keys: Keys) -> Self {
+    pub(super) fn new(keys: Prefix) -> Self {
         Self {
             keys,
             totals: None,
