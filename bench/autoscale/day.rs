@@ -9,13 +9,9 @@
 use super::competitors::{Competitor, Scaler, Signal};
 use super::random::Random;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 use tailback::clock;
-use tailback::model::{
-    Counters, Demand, DemandMemory, History, Jobs, Latency, LatencySource, Objective,
-    QueueSnapshot, System,
-};
+use tailback::model::{DemandMemory, Objective, QueueSnapshot, System};
 
 pub const SECS: usize = 86_400;
 pub const JOB_SECS: f64 = 0.15;
@@ -195,33 +191,9 @@ impl Watcher {
             slots_per_worker: 1,
             service_time: Some(Duration::from_secs_f64(JOB_SECS)),
         };
-        let seen = QueueSnapshot {
-            system: System::Celery,
-            queue: Arc::from("day"),
-            observed: clock::now(),
-            interval: Duration::from_secs(POLL_SECS as u64),
-            jobs: Jobs::default(),
-            jobs_unknown: None,
-            ready_at_least: None,
-            ready_age: Duration::ZERO,
-            priorities: Vec::new(),
-            latency: Latency::Empty,
-            source: LatencySource::None,
-            oldest_in_progress: None,
-            next_due: None,
-            prefetched: None,
-            consumers: None,
-            consumer_capacity: None,
-            busy_workers: None,
-            paused: None,
-            counters: Counters::default(),
-            objective: Some(objective),
-            late_starts: None,
-            flow: None,
-            measured: None,
-            demand: Demand::NONE,
-            history: History::default(),
-        };
+        let interval = Duration::from_secs(POLL_SECS as u64);
+        let mut seen = QueueSnapshot::new(System::Celery, "day".into(), clock::now(), interval);
+        seen.objective = Some(objective);
         Self {
             memory: DemandMemory::default(),
             seen,

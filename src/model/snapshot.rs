@@ -165,6 +165,37 @@ pub struct QueueSnapshot {
 }
 
 impl QueueSnapshot {
+    /// A queue of which nothing is known yet.
+    pub fn new(system: System, queue: Arc<str>, observed: Now, interval: Duration) -> Self {
+        Self {
+            system,
+            queue,
+            observed,
+            interval,
+            jobs: Jobs::default(),
+            ready_age: Duration::ZERO,
+            jobs_unknown: None,
+            ready_at_least: None,
+            priorities: Vec::new(),
+            latency: Latency::Unknown(Reason::NoTimestamp),
+            source: LatencySource::None,
+            oldest_in_progress: None,
+            next_due: None,
+            prefetched: None,
+            consumers: None,
+            consumer_capacity: None,
+            busy_workers: None,
+            paused: None,
+            counters: Counters::default(),
+            objective: None,
+            late_starts: None,
+            flow: None,
+            measured: None,
+            demand: Demand::NONE,
+            history: History::default(),
+        }
+    }
+
     /// Forecast for a job that is enqueued now: it starts when all that is ready has been delivered,
     /// and all that workers have taken in advance has been started.
     pub fn expected_wait(&self) -> Option<Duration> {

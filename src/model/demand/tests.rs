@@ -3,9 +3,8 @@
 mod service;
 
 use super::*;
-use crate::clock::{self, Now};
-use crate::model::history::History;
-use crate::model::{Counters, Jobs, Latency, LatencySource, System};
+use crate::clock;
+use crate::model::System;
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,37 +17,11 @@ const OBJECTIVE: Objective = Objective {
     service_time: None,
 };
 
-fn queue(at: Now) -> QueueSnapshot {
-    QueueSnapshot {
-        system: System::Rq,
-        queue: "q".into(),
-        observed: at,
-        interval: SECOND,
-        ready_age: Duration::ZERO,
-        consumer_capacity: None,
-        jobs: Jobs {
-            ready: Some(0),
-            ..Jobs::default()
-        },
-        jobs_unknown: None,
-        priorities: Vec::new(),
-        latency: Latency::Empty,
-        source: LatencySource::None,
-        oldest_in_progress: None,
-        next_due: None,
-        consumers: None,
-        busy_workers: None,
-        paused: None,
-        counters: Counters::default(),
-        objective: Some(OBJECTIVE),
-        late_starts: None,
-        flow: None,
-        measured: None,
-        demand: Demand::NONE,
-        ready_at_least: None,
-        prefetched: None,
-        history: History::default(),
-    }
+fn queue() -> QueueSnapshot {
+    let mut queue = QueueSnapshot::new(System::Rq, "q".into(), clock::now(), SECOND);
+    queue.jobs.ready = Some(0);
+    queue.objective = Some(OBJECTIVE);
+    queue
 }
 
 /// A queue that is polled, by default every second.
@@ -61,7 +34,7 @@ impl Watched {
     fn new(first: impl FnOnce(&mut QueueSnapshot)) -> Self {
         let mut watched = Self {
             memory: DemandMemory::default(),
-            now: queue(clock::now()),
+            now: queue(),
         };
         first(&mut watched.now);
         watched.fold();
@@ -154,7 +127,7 @@ fn what_is_missing_is_said() {
 #[test]
 fn workers_are_needed_while_anything_waits_or_runs() {
     let with = |ready, at_least, in_progress, busy| {
-        let mut queue = queue(clock::now());
+        let mut queue = queue();
         (queue.jobs.ready, queue.ready_at_least) = (ready, at_least);
         (queue.jobs.in_progress, queue.busy_workers) = (in_progress, busy);
         queue.unfinished_jobs()

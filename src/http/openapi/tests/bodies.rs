@@ -6,8 +6,8 @@ use crate::http::body::{BrokerBody, BrokersBody, QueueBody, QueuesBody, Unavaila
 use crate::http::history::HistoryBody;
 use crate::http::problem::Problem;
 use crate::model::{
-    BrokerKind, BrokerSnapshot, Cost, Counters, Demand, DropReason, ErrorKind, FlowView, History,
-    Jobs, LastError, Latency, LatencySource, MeasuredView, Objective, QueueSnapshot, ServiceSource,
+    BrokerKind, BrokerSnapshot, Cost, Counters, Demand, DropReason, ErrorKind, FlowView, Jobs,
+    LastError, Latency, LatencySource, MeasuredView, Objective, QueueSnapshot, ServiceSource,
     ServiceTime, System, SystemTotals, Timestamp, Waits,
 };
 use axum::http::StatusCode;
@@ -93,32 +93,11 @@ fn known() -> QueueSnapshot {
 
 /// A queue of which nothing is known.
 fn unknown(now: clock::Now) -> QueueSnapshot {
+    let interval = Duration::from_secs(1);
     QueueSnapshot {
-        system: System::Celery,
-        queue: "q".into(),
-        observed: now,
-        interval: Duration::from_secs(1),
-        jobs: Jobs::default(),
         jobs_unknown: Some(crate::model::Reason::TooMany),
         ready_at_least: Some(1),
-        priorities: Vec::new(),
-        latency: Latency::Unknown(crate::model::Reason::NoTimestamp),
-        source: LatencySource::None,
-        oldest_in_progress: None,
-        next_due: None,
-        consumers: None,
-        busy_workers: None,
-        consumer_capacity: None,
-        ready_age: Duration::ZERO,
-        paused: None,
-        counters: Counters::default(),
-        objective: None,
-        late_starts: None,
-        flow: None,
-        measured: None,
-        demand: Demand::NONE,
-        prefetched: None,
-        history: History::default(),
+        ..QueueSnapshot::new(System::Celery, "q".into(), now, interval)
     }
 }
 
