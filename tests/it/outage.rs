@@ -141,8 +141,8 @@ fn frozen() {
     assert!(clients.lines().count() <= 3, "{clients}");
 }
 
-#[test]
-fn rights_lost_and_given_back() {
+/// Three jobs, watched by the user `tail` with the password `pw`.
+fn watched_as_a_user() -> (Redis, Tailback) {
     let users = vec!["tail on >pw ~* +@all".to_owned()];
     let redis = Redis::start(RedisOptions {
         users,
@@ -152,6 +152,12 @@ fn rights_lost_and_given_back() {
     let config = config(&redis).replace("127.0.0.1", "tail:pw@127.0.0.1");
     let tailback = Tailback::start_config(&config);
     tailback.wait_jobs("list", "jobs", "ready", 3);
+    (redis, tailback)
+}
+
+#[test]
+fn rights_lost_and_given_back() {
+    let (redis, tailback) = watched_as_a_user();
     redis.cli(&["ACL", "SETUSER", "tail", "-@all"]);
     tailback.wait_until("series are gone", PATIENCE, |metrics| {
         metrics.jobs("list", "jobs", "ready").is_none()
@@ -166,15 +172,7 @@ fn rights_lost_and_given_back() {
 
 #[test]
 fn password_changed_and_changed_back() {
-    let users = vec!["tail on >pw ~* +@all".to_owned()];
-    let redis = Redis::start(RedisOptions {
-        users,
-        ..RedisOptions::default()
-    });
-    redis.cli(&["RPUSH", "jobs", "a", "b", "c"]);
-    let config = config(&redis).replace("127.0.0.1", "tail:pw@127.0.0.1");
-    let tailback = Tailback::start_config(&config);
-    tailback.wait_jobs("list", "jobs", "ready", 3);
+    let (redis, tailback) = watched_as_a_user();
     redis.cli(&["ACL", "SETUSER", "tail", "resetpass", ">other"]);
     redis.cli(&["CLIENT", "KILL", "USER", "tail"]);
     wait_down(&tailback);

@@ -53,6 +53,12 @@ impl Release {
         self.0.to_str().unwrap()
     }
 
+    /// What sends a job to RQ's queue `mail` that runs until then.
+    fn rq_hold(&self) -> [&str; 7] {
+        let path = self.path();
+        ["send", "mail", "1", "--task", "hold", "--arg", path]
+    }
+
     fn now(&self) {
         std::fs::write(&self.0, "").unwrap();
     }

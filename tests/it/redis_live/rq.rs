@@ -23,18 +23,7 @@ fn rq_counts_are_what_rq_counts(rq: Rq, version: &str) {
     rq.client(&url, &["send", "mail", "2"]);
     rq.client(&url, &["send", "mail", "3", "--task", "fail"]);
     rq.work_off(&url, &["mail"], redis.dir());
-    rq.client(
-        &url,
-        &[
-            "send",
-            "mail",
-            "1",
-            "--task",
-            "hold",
-            "--arg",
-            release.path(),
-        ],
-    );
+    rq.client(&url, &release.rq_hold());
     let mut worker = rq.worker(&url, &["mail"], &[], redis.dir());
     let tailback = Tailback::start_config(&quick(&url));
     tailback.wait_jobs("rq", "mail", "in_progress", 1);

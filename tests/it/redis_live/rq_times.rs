@@ -134,16 +134,7 @@ fn rq_job_seen_running_is_counted_once() {
     let url = redis.url();
     let tailback = watched(Rq::V3, &url, &redis);
     let release = Release::new(&redis);
-    let hold = [
-        "send",
-        "mail",
-        "1",
-        "--task",
-        "hold",
-        "--arg",
-        release.path(),
-    ];
-    Rq::V3.client(&url, &hold);
+    Rq::V3.client(&url, &release.rq_hold());
     let mut worker = Rq::V3.worker(&url, &["mail"], &[], redis.dir());
     let count = "tailback_queue_wait_seconds_count";
     // It counts as soon as it runs.
@@ -177,16 +168,10 @@ fn rq_jobs_that_leave_no_record_are_never_counted_as_all() {
     assert_eq!(queue(&metrics, finished, "mail"), Some(0.0));
     // One that says so itself, and is seen while it waits.
     let release = Release::new(&redis);
-    let hold = [
-        "send",
-        "mail",
-        "1",
-        "--task",
-        "hold",
-        "--arg",
-        release.path(),
-    ];
-    Rq::V3.client(&url, &[&hold[..], &["--result-ttl", "0"]].concat());
+    Rq::V3.client(
+        &url,
+        &[&release.rq_hold()[..], &["--result-ttl", "0"]].concat(),
+    );
     let metrics = tailback.wait_until("a sample", PATIENCE, |metrics| {
         queue(metrics, finished, "mail").is_none()
     });

@@ -111,6 +111,10 @@ impl Redis {
 
     /// Runs `redis-cli` as the default user and returns what it prints.
     pub fn cli(&self, args: &[&str]) -> String {
+        run(&mut self.cli_command(args)).trim_end().to_owned()
+    }
+
+    fn cli_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("redis-cli");
         command
             .arg("-s")
@@ -120,7 +124,8 @@ impl Redis {
         if let Some(password) = &self.options.password {
             command.args(["-a", password]);
         }
-        run(command.args(args)).trim_end().to_owned()
+        command.args(args);
+        command
     }
 
     /// A connection of the default user, for everything that a command line cannot say.
@@ -173,17 +178,7 @@ impl Redis {
     }
 
     fn cli_ok(&self, args: &[&str]) -> bool {
-        let mut command = Command::new("redis-cli");
-        command
-            .arg("-s")
-            .arg(self.socket())
-            .arg("--no-auth-warning")
-            .arg("-e");
-        if let Some(password) = &self.options.password {
-            command.args(["-a", password]);
-        }
-        command
-            .args(args)
+        self.cli_command(args)
             .output()
             .is_ok_and(|output| output.status.success())
     }
