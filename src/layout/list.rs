@@ -2,7 +2,7 @@
 //! there is a depth, and what positions tell of the flow.
 
 use super::glob;
-use super::marker::{Follow, Memory, Several};
+use super::marker::{Elements, Follow, Memory, Several};
 use super::redis::{
     Bytes, KeyMeaning, Layout, Outcome, Probe, QueueRef, Registry, Reply, Side, Step, UNSTAMPED,
 };
@@ -73,7 +73,7 @@ impl Layout for Lists {
             .map(|queue| {
                 let marks = self.memory.get(&queue.raw, 0);
                 // Nobody's format: two elements may well be alike.
-                Follow::new(Bytes::clone(&queue.raw), self.head, false, marks)
+                Follow::new(Bytes::clone(&queue.raw), self.head, Elements::Any, marks)
             })
             .collect();
         Box::new(Depths {

@@ -31,6 +31,7 @@ mod harness;
 mod keda_generate;
 mod keda_live;
 mod layering;
+mod list_uses;
 mod objectives_live;
 mod openapi_live;
 mod outage;

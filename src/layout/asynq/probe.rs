@@ -3,7 +3,7 @@
 
 use super::{Asynq, key};
 use crate::layout::heads;
-use crate::layout::marker::{Follow, Several};
+use crate::layout::marker::{Elements, Follow, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
@@ -107,7 +107,12 @@ impl<'a> AsynqProbe<'a> {
     pub(super) fn new(layout: &'a mut Asynq, queues: &'a [QueueRef]) -> Self {
         let follow = |queue: &QueueRef| {
             let marks = layout.memory.get(&queue.raw, 0);
-            Follow::new(key(&queue.raw, &[b"pending"]), Side::Right, true, marks)
+            Follow::new(
+                key(&queue.raw, &[b"pending"]),
+                Side::Right,
+                Elements::Unique,
+                marks,
+            )
         };
         Self {
             following: Several::new(queues.iter().map(follow).collect()),

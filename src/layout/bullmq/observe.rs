@@ -110,13 +110,8 @@ fn flow(track: &Track, ready: u64, head: LineHead) -> FlowSample {
         total,
         epoch: track.epoch,
         is_first: track.is_new,
-        turned_over: false,
         is_pushed: true,
-        unseen: 0,
-        is_delivered: false,
-        gone: 0,
-        removed: 0,
-        out_of_order: false,
+        ..Arrivals::default()
     };
     let line = LineSample {
         line: 0,

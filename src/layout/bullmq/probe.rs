@@ -4,7 +4,7 @@
 use super::job::{self, Job};
 use super::state::{Counts, Line, META, QueueState};
 use super::{BullLayout, DIGITS, JOBS, observe};
-use crate::layout::marker::{Budget, Follow};
+use crate::layout::marker::{Budget, Elements, Follow};
 use crate::layout::redis::{Outcome, Probe, QueueRef, Read, Reply, Side, Step};
 use crate::model::Timestamp;
 use std::sync::Arc;
@@ -255,7 +255,7 @@ impl<'a> BullProbe<'a> {
                 let suffix: &[u8] = if is_renamed { b"paused" } else { b"wait" };
                 let key = self.layout.key(&state.queue.raw, suffix);
                 let marks = self.layout.memory.get(&state.queue.raw, 0);
-                Follow::new(key, Side::Right, true, marks)
+                Follow::new(key, Side::Right, Elements::Unique, marks)
             });
             if let Some(read) = list.ask() {
                 reads.push(read);

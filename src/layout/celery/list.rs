@@ -2,7 +2,7 @@
 //! moved since the last poll.
 
 use super::message::{Claimable, Message};
-use crate::layout::marker::{ListMarks, MAX_MARKER, Memory, Next, Sight, Watch};
+use crate::layout::marker::{Elements, ListMarks, MAX_MARKER, Memory, Next, Sight, Watch};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::flow::{HeadState, LineHead, StampOf};
 use crate::model::{Head, LatencySource, Reason, Timestamp};
@@ -56,7 +56,12 @@ pub(super) struct Context<'a> {
 impl List {
     pub(super) fn new(key: Bytes, marks: ListMarks) -> Self {
         Self {
-            phase: Phase::Length(Watch::new(Bytes::clone(&key), Side::Right, true, marks)),
+            phase: Phase::Length(Watch::new(
+                Bytes::clone(&key),
+                Side::Right,
+                Elements::Unique,
+                marks,
+            )),
             key,
             len: Ok(0),
             scheduled: 0,
@@ -294,7 +299,10 @@ impl List {
         };
         LineHead {
             skip: self.scheduled,
-            put_back: if self.is_put_back { put_back(sight) } else { 0 },
+            put_back: match self.is_put_back {
+                true => put_back(sight),
+                false => sight.doubtful,
+            },
             state,
         }
     }

@@ -1,7 +1,7 @@
 //! The conversation about Dramatiq's queues: counts and positions, then the messages at the heads.
 
 use super::DramatiqLayout;
-use crate::layout::marker::{Follow, Several};
+use crate::layout::marker::{Elements, Follow, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
@@ -61,7 +61,12 @@ impl<'a> DramatiqProbe<'a> {
         let follow = |queue: &QueueRef| {
             let marks = layout.lists.get(&queue.raw, 0);
             // Every sending has an id of its own.
-            Follow::new(layout.key(&queue.raw, ""), Side::Left, true, marks)
+            Follow::new(
+                layout.key(&queue.raw, ""),
+                Side::Left,
+                Elements::Unique,
+                marks,
+            )
         };
         Self {
             lists: Several::new(queues.iter().map(follow).collect()),

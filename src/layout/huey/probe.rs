@@ -3,7 +3,7 @@
 
 use super::levels::Levels;
 use super::{HueyLayout, QUEUE, SCHEDULE};
-use crate::layout::marker::{Follow, Memory, Several};
+use crate::layout::marker::{Elements, Follow, Memory, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, Reply, Side, Step, UNSTAMPED,
 };
@@ -59,7 +59,7 @@ impl<'a> HueyProbe<'a> {
             if levels.is_none() {
                 let marks = self.layout.lists.get(&queue.raw, 0);
                 // Every task has an id of its own.
-                let list = Follow::new(key, Side::Right, true, marks);
+                let list = Follow::new(key, Side::Right, Elements::Unique, marks);
                 lists.push(list.of_payloads(self.layout.max_payload));
             }
             self.states.push(State {

@@ -2,7 +2,7 @@
 //! poll, and what stands at its head.
 
 use super::memory::{ListMarks, Memory};
-use super::watch::{Next, Sight, Watch};
+use super::watch::{Elements, Next, Sight, Watch};
 use super::{MARKER_BYTES, MAX_MARKER};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::flow::{FlowSample, LineHead, LineSample, Span};
@@ -48,9 +48,9 @@ impl Default for Budget {
 // === impl Follow ===
 
 impl Follow {
-    /// `head` is the end at which elements are taken, `unique` says that no two can be alike.
-    pub(crate) fn new(key: Bytes, head: Side, unique: bool, marks: ListMarks) -> Self {
-        let watch = Watch::new(Bytes::clone(&key), head, unique, marks);
+    /// `head` is the end at which elements are taken.
+    pub(crate) fn new(key: Bytes, head: Side, elements: Elements, marks: ListMarks) -> Self {
+        let watch = Watch::new(Bytes::clone(&key), head, elements, marks);
         Self {
             key,
             head,
@@ -202,6 +202,10 @@ impl Follow {
         let mut sight = self.sight.take()?;
         // Only LPUSH is counted among the broker's pushes.
         sight.arrivals.is_pushed = self.head == Side::Right;
+        let head = LineHead {
+            put_back: head.put_back.max(sight.doubtful),
+            ..head
+        };
         let line = LineSample {
             line: 0,
             ready: sight.ready,

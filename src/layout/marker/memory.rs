@@ -1,5 +1,6 @@
 //! What is remembered of lists between two polls.
 
+use super::resolve::Search;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
 use crate::model::{Head, Reason};
 use std::collections::HashMap;
@@ -45,6 +46,17 @@ pub(crate) struct ListMarks {
     /// It was seen on what may have been another server: only one of its elements, found
     /// again, shows that it is the same list.
     pub(super) is_unproven: bool,
+    /// Polls for which no order is believed in.
+    pub(super) disorder: u16,
+    /// Polls for which others may be put at the head.
+    pub(super) put_there: u16,
+    /// Polls for which elements that look the same are not taken for the same.
+    pub(super) alike: u16,
+    /// Fingerprints of the last elements that were seen at the head and at the tail.
+    pub(super) last_head: Option<u64>,
+    pub(super) last_tail: Option<u64>,
+    /// Elements before this number may be others than those that were counted.
+    pub(super) sound_from: i64,
     pub(super) held: Option<Box<Held>>,
 }
 
@@ -54,6 +66,8 @@ pub(super) struct Held {
     pub(super) tail: Option<Marker>,
     pub(super) near: Option<Marker>,
     pub(super) far: Option<Marker>,
+    /// The head itself, where elements may go round.
+    pub(super) front: Option<Marker>,
     /// A fingerprint of the element at the head.
     pub(super) head: Option<u64>,
     /// The most that have left between two polls, fading.
@@ -193,7 +207,11 @@ impl ListMarks {
         let pace = self.held.as_ref().map_or(0.0, |held| held.pace);
         let last = ready.saturating_sub(1);
         let far = last.min(reach - reach / 32);
-        let near = far.min((1.5 * pace).ceil() as u64 + 8);
+        let near = match (1.5 * pace).ceil() as u64 + 8 {
+            near if near < last => far.min(near),
+            // All may be gone by the next poll, and not all are in most.
+            _ => (last / 2).max(1),
+        };
         // The last one is the tail, which is remembered anyway.
         let distinct = |at: u64| (at < last).then_some(at);
         (distinct(near), distinct(far).filter(|far| *far > near))
@@ -201,6 +219,20 @@ impl ListMarks {
 
     pub(super) fn departed(&self) -> i64 {
         self.total - signed(self.ready)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// What a search is for.
+    pub(super) fn marker(&self, search: Search) -> Option<&Marker> {
+        match search {
+            Search::Tail | Search::TailFromHead => self.tail.as_ref(),
+            Search::Near => self.near.as_ref(),
+            Search::Far => self.far.as_ref(),
+            Search::Front => self.front.as_ref(),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use memory::ListMarks;
 pub use memory::Memory;
 pub use saved::SavedMarks;
 pub(crate) use several::Several;
-pub(crate) use watch::{Next, Sight, Watch};
+pub(crate) use watch::{Elements, Next, Sight, Watch};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! From what was found to how many have arrived.
 
 use super::memory::{ListMarks, signed};
+use super::watch::Elements;
 
 /// A search for one of the remembered elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,11 +11,13 @@ pub(super) enum Search {
     Far,
     /// The old tail, from the other end: what is left of a list that was short.
     TailFromHead,
+    /// The old head, among what has come since.
+    Front,
 }
 
 impl Search {
     pub(super) const fn begins_at_head(self) -> bool {
-        !matches!(self, Self::Tail)
+        !matches!(self, Self::Tail | Self::Front)
     }
 }
 
@@ -36,6 +39,14 @@ pub(super) struct Verdict {
     pub(super) turned_over: bool,
     pub(super) lost: bool,
     pub(super) out_of_order: bool,
+    /// The list is not used in order: it will happen again.
+    pub(super) is_disorderly: bool,
+    /// Somebody puts elements at the head: that will happen again, too.
+    pub(super) is_put_there: bool,
+    /// So many of the newest may have come later than their numbers say.
+    pub(super) newer: u64,
+    /// Before this number, others were put at the head.
+    pub(super) sound_from: Option<i64>,
 }
 
 /// `head` and `tail` are the fingerprints of the elements there now.
@@ -44,15 +55,22 @@ pub(super) fn resolve(
     ready: u64,
     (head, tail): (Option<u64>, Option<u64>),
     found: &[(Search, Found)],
-    unique: bool,
+    elements: Elements,
 ) -> Verdict {
     let now = signed(ready);
     let then = signed(before.ready);
     if ready == 0 || before.ready == 0 {
-        // Everything that was there has left, everything that is there has come.
+        // Everything that was there has left, everything that is there has come; unless it was
+        // there before all had left.
+        let is_back = [head, tail]
+            .into_iter()
+            .flatten()
+            .any(|end| [before.last_head, before.last_tail].contains(&Some(end)));
+        let is_put_back = is_back && elements == Elements::Unique;
         return Verdict {
             arrived: now,
             turned_over: true,
+            sound_from: is_put_back.then_some(before.total + now + 1),
             ..Verdict::default()
         };
     }
@@ -66,7 +84,7 @@ pub(super) fn resolve(
                 turned_over: true,
                 ..Verdict::default()
             }
-        } else if same_head && unique && found.is_empty() && now >= then {
+        } else if same_head && elements == Elements::Unique && found.is_empty() && now >= then {
             // Elements too large to be searched for; but none has left.
             Verdict {
                 arrived: now - then,
@@ -83,11 +101,48 @@ pub(super) fn resolve(
     });
     if !verdict.lost {
         let left = verdict.arrived + then - now;
-        // The head stayed though the numbers say it left; or it went to the tail.
+        // The head stayed though the numbers say it left: one was removed behind it, or they are taken
+        // from the tail.
+        let has_tail = found.iter().any(|(search, found)| {
+            matches!(search, Search::Tail | Search::TailFromHead) && matches!(found, Found::At(_))
+        });
         verdict.out_of_order |= same_head && left > 0;
-        verdict.out_of_order |= tail.is_some() && tail == old_head && !same_head && then > 1;
+        verdict.is_disorderly |= same_head && left > 0 && !has_tail;
+        // It went to the tail.
+        verdict.is_disorderly |= tail.is_some()
+            && tail == old_head
+            && !same_head
+            && then > 1
+            && elements != Elements::Returning;
+        // Another one stands there though none has left, or more are there than have come: somebody
+        // puts elements at the head. What job systems put there was handed out before; elsewhere it
+        // may be new, and more may have left than it seems.
+        let is_other = head.is_some() && old_head.is_some() && !same_head && left == 0;
+        verdict.is_put_there = (is_other || left < 0) && elements == Elements::Any;
+        if is_other || verdict.is_put_there || before.put_there > 0 {
+            verdict.sound_from = first_found(before, found);
+        }
     }
+    verdict.out_of_order |= verdict.is_disorderly || verdict.is_put_there;
     verdict
+}
+
+/// The number of the remembered element nearest to the head that was found.
+fn first_found(before: &ListMarks, found: &[(Search, Found)]) -> Option<i64> {
+    let held = before.held.as_deref()?;
+    let was_found = |search: &Search| {
+        let is_it =
+            |(each, found): &(Search, Found)| each == search && matches!(found, Found::At(_));
+        found.iter().any(is_it)
+    };
+    let in_order = [
+        Search::Near,
+        Search::Far,
+        Search::Tail,
+        Search::TailFromHead,
+    ];
+    let search = in_order.into_iter().find(was_found)?;
+    held.marker(search).map(|marker| marker.number)
 }
 
 /// Among how many elements something was sought in vain.
@@ -105,14 +160,7 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
         return Err(false);
     }
     let held = before.held.as_deref();
-    let number = |search: Search| {
-        let marker = match search {
-            Search::Tail | Search::TailFromHead => held?.tail.as_ref(),
-            Search::Near => held?.near.as_ref(),
-            Search::Far => held?.far.as_ref(),
-        };
-        marker.map(|marker| marker.number)
-    };
+    let number = |search: Search| held?.marker(search).map(|marker| marker.number);
     let place = |wanted: Search| {
         found.iter().find_map(|(search, found)| match found {
             Found::At(at) if *search == wanted => Some(*at),
@@ -124,7 +172,8 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
         let at = place(search)?;
         Some((at, at + number(search)? - before.total))
     });
-    let (arrived, out_of_order) = match (tail, near) {
+    let mut verdict = Verdict::default();
+    (verdict.arrived, verdict.out_of_order) = match (tail, near) {
         // Both say the same, or something in between is missing or has changed places.
         (Some(tail), Some((near, arrived))) => (tail, arrived != tail || near < tail),
         (Some(tail), None) => {
@@ -134,10 +183,14 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
                 .is_some_and(|(reach, near)| (1..=signed(reach)).contains(&(near - departed)));
             (tail, is_missing)
         }
-        (None, Some((_, arrived))) => {
-            let is_missing =
+        (None, Some((near, arrived))) => {
+            // Who takes from the tail will do so again, and what comes next gets the numbers of those.
+            verdict.is_disorderly =
                 sought(found, Search::Tail).is_some_and(|reach| arrived < signed(reach));
-            (arrived.max(0), arrived < 0 || is_missing)
+            if verdict.is_disorderly {
+                verdict.newer = u64::try_from(near).unwrap_or(0);
+            }
+            (arrived.max(0), arrived < 0)
         }
         (None, None) => {
             let from_tail = sought(found, Search::Tail).is_some_and(|reach| ready <= reach);
@@ -146,9 +199,5 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
             return Err(from_tail || from_head);
         }
     };
-    Ok(Verdict {
-        arrived,
-        out_of_order,
-        ..Verdict::default()
-    })
+    Ok(verdict)
 }

@@ -37,6 +37,14 @@ struct SavedList {
     ready: u64,
     epoch: u32,
     head_size: Option<u32>,
+    #[serde(default)]
+    disorder: u16,
+    #[serde(default)]
+    put_there: u16,
+    #[serde(default)]
+    alike: u16,
+    #[serde(default)]
+    sound_from: i64,
     held: Option<SavedHeld>,
 }
 
@@ -138,6 +146,10 @@ impl ListMarks {
             ready: self.ready,
             epoch: self.epoch,
             head_size: self.head_size,
+            disorder: self.disorder,
+            put_there: self.put_there,
+            alike: self.alike,
+            sound_from: self.sound_from,
             held: self.held.as_ref().map(|held| SavedHeld {
                 tail: marker(&held.tail),
                 near: marker(&held.near),
@@ -163,6 +175,7 @@ impl ListMarks {
                 tail: marker(held.tail),
                 near: marker(held.near),
                 far: marker(held.far),
+                front: None,
                 head: held.head,
                 pace: if held.pace.is_finite() {
                     held.pace.max(0.0)
@@ -171,16 +184,24 @@ impl ListMarks {
                 },
             })
         });
-        (in_range(saved.total) && saved.ready <= 1 << 52).then_some(Self {
-            is_known: true,
-            total: saved.total,
-            ready: saved.ready,
-            epoch: saved.epoch,
-            head_size: saved.head_size,
-            pause: 0,
-            is_unproven: !is_same_server,
-            held,
-        })
+        (in_range(saved.total) && in_range(saved.sound_from) && saved.ready <= 1 << 52).then_some(
+            Self {
+                is_known: true,
+                total: saved.total,
+                ready: saved.ready,
+                epoch: saved.epoch,
+                head_size: saved.head_size,
+                pause: 0,
+                is_unproven: !is_same_server,
+                disorder: saved.disorder,
+                put_there: saved.put_there,
+                alike: saved.alike,
+                last_head: None,
+                last_tail: None,
+                sound_from: saved.sound_from,
+                held,
+            },
+        )
     }
 }
 

@@ -14,7 +14,7 @@
 mod survey;
 mod worker;
 
-use super::marker::{Follow, Memory, Several};
+use super::marker::{Elements, Follow, Memory, Several};
 use super::prefix::Prefix;
 use super::redis::{
     Layout, Outcome, Probe, QueueRef, Read, Refusal, Registry, Reply, Side, Step, UNSTAMPED,
@@ -76,7 +76,7 @@ impl Layout for Resque {
         let follow = |queue: &QueueRef| {
             let key = self.survey.keys.key(&[b"queue:", &queue.raw]);
             let marks = self.memory.get(&queue.raw, 0);
-            Follow::new(key, Side::Left, false, marks).of_payloads(self.max_payload)
+            Follow::new(key, Side::Left, Elements::Any, marks).of_payloads(self.max_payload)
         };
         Box::new(ResqueProbe {
             following: Several::new(queues.iter().map(follow).collect()),

@@ -4,7 +4,7 @@
 use super::queue::{Counts, QueueState, line_head};
 use super::records::{JOB_FIELDS, Records};
 use super::{Keys, RqLayout};
-use crate::layout::marker::{Budget, Follow};
+use crate::layout::marker::{Budget, Elements, Follow};
 use crate::layout::redis::{Bytes, Outcome, Probe, QueueRef, Read, Reply, Side, Step};
 use crate::model::Timestamp;
 
@@ -108,7 +108,7 @@ impl<'a> RqProbe<'a> {
             let key = layout.keys.of(&[b"queue", &queue.raw]);
             let marks = layout.lists.get(&queue.raw, 0);
             // A job that is retried is back with the same id.
-            lists.push(Follow::new(key, Side::Left, false, marks));
+            lists.push(Follow::new(key, Side::Left, Elements::Returning, marks));
         }
         Self {
             layout,

@@ -3,7 +3,7 @@
 
 use super::{Sidekiq, job};
 use crate::layout::heads;
-use crate::layout::marker::{Follow, Several};
+use crate::layout::marker::{Elements, Follow, Several};
 use crate::layout::redis::{
     Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Side, Step, UNSTAMPED,
 };
@@ -70,7 +70,7 @@ impl<'a> SidekiqProbe<'a> {
         let follow = |queue: &QueueRef| {
             let key = layout.survey.keys.key(&[b"queue:", &queue.raw]);
             let marks = layout.memory.get(&queue.raw, 0);
-            Follow::new(key, Side::Right, true, marks).of_payloads(layout.max_payload)
+            Follow::new(key, Side::Right, Elements::Unique, marks).of_payloads(layout.max_payload)
         };
         Self {
             following: Several::new(queues.iter().map(follow).collect()),

@@ -1,7 +1,7 @@
 //! The conversation about TaskIQ's queues: what kind each is, then those of either kind at once.
 
 use super::TaskiqLayout;
-use crate::layout::marker::{Follow, Memory, Several};
+use crate::layout::marker::{Elements, Follow, Memory, Several};
 use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, Reply, Side, Step, UNSTAMPED,
 };
@@ -68,7 +68,7 @@ impl<'a> TaskiqProbe<'a> {
                     let marks = self.memory.get(&queue.raw, 0);
                     let key = Bytes::clone(&queue.raw);
                     // Every message has an id of its own.
-                    let list = Follow::new(key, Side::Right, true, marks);
+                    let list = Follow::new(key, Side::Right, Elements::Unique, marks);
                     lists.push(list.of_payloads(self.max_payload));
                 }
                 Err(_) => {}

@@ -253,12 +253,13 @@ impl WaitCurve {
     }
 
     /// Arrivals have been lost sight of: at least so many have come as were said, maybe more. Then
-    /// what is at the head has a higher number than is thought, and so came no earlier than is
-    /// thought; but it may have come as late as now.
-    pub fn lose_sight(&mut self) {
-        let (departed, to) = (self.departed, self.to);
+    /// the `newest` have higher numbers than is thought, and so came no earlier than is thought; but
+    /// they may have come as late as now.
+    pub fn lose_sight(&mut self, newest: u64) {
+        let sure = self.departed.max(self.arrived - number(newest));
+        let to = self.to;
         for knot in &mut self.knots {
-            if knot.count > departed {
+            if knot.count > sure {
                 knot.by = to;
             }
         }
@@ -286,11 +287,15 @@ impl WaitCurve {
             let fresh = self.furthest.max(self.departed + put_back) + 1;
             let fresh = self.arrival(fresh.max(message).min(self.arrived));
             let min = (self.from - fresh.by).max(0.0);
+            let is_behind = message > self.furthest;
             return Some(HeadAge {
                 min,
                 estimate: estimate.max(min),
                 max: None,
-                basis: Basis::PutBack,
+                basis: match is_behind && self.departed < self.unordered_until {
+                    true => Basis::Unordered,
+                    false => Basis::PutBack,
+                },
             });
         }
         let min = (self.from - arrival.by).max(0.0);

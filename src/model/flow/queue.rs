@@ -285,8 +285,9 @@ impl QueueFlow {
             late += censored;
         }
         let lost = arrivals.epoch != line.epoch;
-        if lost {
-            line.curve.lose_sight();
+        let newer = if lost { u64::MAX } else { arrivals.newer };
+        if newer > 0 {
+            line.curve.lose_sight(newer);
         }
         if arrivals.out_of_order {
             line.curve.distrust_order();

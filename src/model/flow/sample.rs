@@ -56,6 +56,9 @@ pub struct Arrivals {
     pub removed: u64,
     /// Messages were seen to be taken from elsewhere than the head.
     pub out_of_order: bool,
+    /// So many of the newest may have come later than their numbers say: others, which had those
+    /// numbers, were taken from the tail.
+    pub newer: u64,
 }
 
 /// What the front end knows of the head.
@@ -151,6 +154,7 @@ impl Arrivals {
             gone: 0,
             removed: 0,
             out_of_order: false,
+            newer: 0,
         }
     }
 }
