@@ -1,9 +1,21 @@
-//! `tailback generate acl`: what it allows is enough.
+//! `tailback generate acl`: what it allows is enough for everything, and nothing of it is too much.
 
+use crate::support::metrics::Metrics;
+use crate::support::process::eventually;
 use crate::support::rabbitmq::RabbitMq;
-use crate::support::redis::{Cluster, Redis, Sentinel};
+use crate::support::recordings;
+use crate::support::redis::{Cluster, Redis, RedisOptions, Sentinel};
 use crate::support::tailback::{Tailback, quick, tailback, tailback_ok};
 use serde_json::json;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What tailback can do without.
+const USEFUL: [&str; 3] = ["client|setname", "hello", "info"];
+
+/// Without these it reads in another way.
+const REPLACED: [&str; 2] = ["lpos", "multi"];
 
 /// The words of the rule for a user of the password `pw`.
 fn rule(args: &[&str]) -> Vec<String> {
@@ -21,6 +33,129 @@ fn rule(args: &[&str]) -> Vec<String> {
 fn set_user(redis: &Redis, words: &[String]) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     assert_eq!(redis.cli(&[&["ACL", "SETUSER"], &words[..]].concat()), "OK");
+}
+
+/// The commands that were refused to users, with them.
+fn refused(redis: &Redis) -> Vec<(String, String)> {
+    let log = redis.cli(&["ACL", "LOG", "2000"]);
+    let lines: Vec<&str> = log.lines().collect();
+    let field = |at: usize, name: &str| {
+        let mut rest = lines[at..].iter().skip_while(move |line| **line != name);
+        rest.nth(1).unwrap().to_string()
+    };
+    let entries = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| **line == "reason");
+    entries
+        .map(|(at, _)| (field(at, "username"), field(at, "object")))
+        .collect()
+}
+
+#[test]
+fn each_right_is_needed_and_all_together_are_enough() {
+    let redis = Redis::start(RedisOptions {
+        config: vec!["acllog-max-len 2000".to_owned()],
+        ..RedisOptions::default()
+    });
+    let all = recordings::all();
+    all.iter().for_each(|recording| recording.load(&redis, 0));
+    // What the recordings lack: messages that workers hold.
+    redis.cli(&["HSET", "unacked", "tag", "{}"]);
+    redis.cli(&["ZADD", "unacked_index", "1795410400", "tag"]);
+    redis.cli(&["XGROUP", "CREATE", "orders", "held", "0"]);
+    let read = [
+        "XREADGROUP",
+        "GROUP",
+        "held",
+        "me",
+        "COUNT",
+        "1",
+        "STREAMS",
+        "orders",
+        ">",
+    ];
+    assert_ne!(redis.cli(&read), "");
+    let rule = rule(&["redis", "--user", "all"]);
+    set_user(&redis, &rule);
+    let rights: Vec<&str> = rule
+        .iter()
+        .filter_map(|word| word.strip_prefix('+'))
+        .collect();
+    let needed: Vec<&str> = rights
+        .iter()
+        .copied()
+        .filter(|right| !USEFUL.contains(right))
+        .collect();
+    assert_eq!(needed.len() + USEFUL.len(), rights.len());
+    let options: String = all.iter().map(|recording| &*recording.config).collect();
+    // Two dozen connections that each read everything need patience.
+    let mut config = "[defaults]\ninterval = '1s'\ntimeout = '15s'\nstale_after = '30s'\n\
+                      discovery_interval = '2s'\n"
+        .to_owned();
+    let names: Vec<String> = needed.iter().map(|right| right.replace('|', "-")).collect();
+    for (name, right) in names.iter().zip(&needed) {
+        let mut less = rule.clone();
+        less[0].clone_from(name);
+        less.retain(|word| word.strip_prefix('+') != Some(right));
+        set_user(&redis, &less);
+    }
+    for name in names.iter().map(String::as_str).chain(["all"]) {
+        // The database of this number is asked for only if it is another than 0.
+        let mut url = redis.url_as(&format!("{name}:pw"));
+        if name == "select" {
+            url = url.replace("/0", "/1");
+        }
+        let options = options.replace("brokers.main.", &format!("brokers.{name}."));
+        config += &format!("[brokers.{name}.redis]\nurl = '{url}'\n{options}\n");
+    }
+    let tailback = Tailback::start_config(&config);
+    let errors = |metrics: &Metrics, broker: &str| {
+        let of = [("broker", broker), ("kind", "permission")];
+        let errors = metrics.get("tailback_poll_errors_total", &of);
+        errors.unwrap_or(0.0)
+    };
+    let unnoticed = |metrics: &Metrics| -> Vec<&str> {
+        let rights = names.iter().zip(&needed);
+        rights
+            .filter(|(name, right)| errors(metrics, name) == 0.0 && !REPLACED.contains(right))
+            .map(|(_, right)| *right)
+            .collect()
+    };
+    let metrics = tailback.wait_until("every right is missed", PATIENCE, |metrics| {
+        let unnoticed = unnoticed(metrics);
+        println!("nobody misses {unnoticed:?}");
+        unnoticed.is_empty()
+    });
+    // None is too much: every one is asked for and refused.
+    let is_refused = |name: &String, right: &str| {
+        let of = (name.clone(), right.to_owned());
+        refused(&redis).contains(&of)
+    };
+    for (name, right) in names.iter().zip(&needed) {
+        eventually(&format!("{right} is refused"), PATIENCE, || {
+            is_refused(name, right).then_some(())
+        });
+    }
+    let own = [("broker", "all")];
+    assert_eq!(metrics.sum("tailback_poll_errors_total", &own), 0.0);
+    assert_eq!(metrics.get("tailback_broker_up", &own), Some(1.0));
+    let queues: usize = all.iter().map(|recording| recording.queues.len()).sum();
+    let shown = metrics.get("tailback_broker_queues", &own).unwrap();
+    assert!(shown >= queues as f64, "{shown} of {queues}");
+    let refused = refused(&redis);
+    assert!(refused.iter().all(|(user, _)| user != "all"), "{refused:?}");
+    // What is missing is named.
+    let brokers = tailback.json("/api/v1/brokers");
+    let brokers = brokers["brokers"].as_array().unwrap();
+    let rights = names.iter().zip(&needed);
+    for (name, right) in rights.filter(|(_, right)| !REPLACED.contains(right)) {
+        let broker = brokers
+            .iter()
+            .find(|broker| broker["broker"] == name.as_str());
+        let message = broker.unwrap()["last_error"]["message"].to_string();
+        assert!(message.contains(right), "{right}: {message}");
+    }
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn every_single_right_that_is_missing_is_named() {
         ("-multi", "multi"),
         ("-exec", "exec"),
         ("-pttl", "pttl"),
-        ("-zscore", "zscore"),
+        ("-xpending", "xpending"),
         ("-lpos", "lpos"),
         ("-time", "time"),
         ("-select", "select"),

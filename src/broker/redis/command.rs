@@ -53,7 +53,6 @@ fn command(read: &Read) -> (&'static str, Cmd) {
             )
         }
         Read::Pttl(key) => ("pttl", key_command("PTTL", key)),
-        Read::Zscore(key, member) => ("zscore", key_command("ZSCORE", key).arg(&**member).take()),
         Read::Zcount(key, min, max) => (
             "zcount",
             key_command("ZCOUNT", key)
@@ -78,10 +77,6 @@ fn command(read: &Read) -> (&'static str, Cmd) {
         Read::Xlen(key) => ("xlen", key_command("XLEN", key)),
         Read::XinfoStream(key) => ("xinfo", xinfo("STREAM", key)),
         Read::XinfoGroups(key) => ("xinfo", xinfo("GROUPS", key)),
-        Read::Xpending(key, group) => (
-            "xpending",
-            key_command("XPENDING", key).arg(&**group).take(),
-        ),
         Read::XpendingFirst(key, group, count) => {
             let mut command = key_command("XPENDING", key);
             command.arg(&**group).arg("-").arg("+");

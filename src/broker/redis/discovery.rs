@@ -346,10 +346,12 @@ async fn learn(
                 }
             }
             meaning => {
+                let is_hidden = own.iter().any(is_not_permitted);
                 let bound = catalogue.layouts.get_mut(layout);
                 let names = bound.map(|bound| bound.layout.identify(&key, own));
                 let names = names.unwrap_or_default();
-                let is_settled = names.is_empty() && matches!(meaning, KeyMeaning::Ask(_));
+                let is_settled =
+                    names.is_empty() && !is_hidden && matches!(meaning, KeyMeaning::Ask(_));
                 if is_settled && settled.len() < MAX_SETTLED {
                     settled.insert(fingerprint);
                 }
@@ -361,6 +363,11 @@ async fn learn(
         }
     }
     Ok(())
+}
+
+/// Once the right is given the key may be a queue.
+fn is_not_permitted(reply: &Reply) -> bool {
+    matches!(reply, Reply::Refused(refusal) if refusal.kind == RefusalKind::NotPermitted)
 }
 
 // === impl Candidate ===

@@ -113,6 +113,7 @@ impl Harvest {
                 format!("{}: {}", session.place(), first.message),
             ));
         }
+        self.faults.extend(session.missing().fault());
         let mut success = PollSuccess {
             version: session.version().map(Into::into),
             observations: std::mem::take(&mut self.observations),

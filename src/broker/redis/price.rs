@@ -96,18 +96,13 @@ fn of_read(read: &Read, reply: &Reply) -> u64 {
         | Read::Pttl(_)
         | Read::Xlen(_) => 500,
         Read::MemoryUsage(_) | Read::Hstrlen(..) | Read::Hget(..) | Read::Getrange(..) => 600,
-        Read::Lindex(..)
-        | Read::Zrange(..)
-        | Read::ZrangeLast(..)
-        | Read::Zcount(..)
-        | Read::Zscore(..) => 800,
+        Read::Lindex(..) | Read::Zrange(..) | Read::ZrangeLast(..) | Read::Zcount(..) => 800,
         Read::Hmget(..)
         | Read::Smembers(_)
         | Read::Hgetall(_)
         | Read::ZrangeByScore { .. }
         | Read::XinfoGroups(_) => 1000,
         Read::XinfoStream(_)
-        | Read::Xpending(..)
         | Read::XpendingFirst(..)
         | Read::XrangeAfter(..)
         | Read::XrangeFrom(..)

@@ -2,6 +2,7 @@
 
 use super::node::{Calls, Hello, Node, Page};
 use super::quarantine::Quarantine;
+use super::rights::Missing;
 use crate::broker::BrokerError;
 use crate::clock;
 use crate::layout::redis::{Bytes, Read, Refusal, Reply};
@@ -16,6 +17,7 @@ pub(super) struct Session {
     /// For a cluster, which node serves each slot.
     slots: Option<Vec<SlotRange>>,
     hello: Hello,
+    missing: Missing,
     /// Outlives the session.
     quarantine: Arc<Mutex<Quarantine>>,
 }
@@ -41,6 +43,7 @@ impl Session {
             nodes,
             slots,
             hello,
+            missing: Missing::default(),
             quarantine: Arc::clone(quarantine),
         }
     }
@@ -55,6 +58,11 @@ impl Session {
 
     pub(super) fn place(&self) -> &str {
         self.nodes.first().map_or("redis", Node::place)
+    }
+
+    /// The rights that reads were refused for.
+    pub(super) const fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     pub(super) async fn time(&mut self) -> Result<Timestamp, BrokerError> {
@@ -108,7 +116,7 @@ impl Session {
     async fn send(&mut self, reads: &[Read]) -> Result<Vec<Reply>, BrokerError> {
         if self.slots.is_none() {
             let reads: Vec<&Read> = reads.iter().collect();
-            return self.node(0)?.execute(&reads).await;
+            return self.send_to(0, &reads).await;
         }
         let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (index, read) in reads.iter().enumerate() {
@@ -123,13 +131,19 @@ impl Session {
                 .iter()
                 .filter_map(|index| reads.get(*index))
                 .collect();
-            let answers = self.node(node)?.execute(&batch).await?;
+            let answers = self.send_to(node, &batch).await?;
             for (index, answer) in indexes.into_iter().zip(answers) {
                 if let Some(reply) = replies.get_mut(index) {
                     *reply = answer;
                 }
             }
         }
+        Ok(replies)
+    }
+
+    async fn send_to(&mut self, node: usize, reads: &[&Read]) -> Result<Vec<Reply>, BrokerError> {
+        let replies = self.node(node)?.execute(reads).await?;
+        self.missing.note(reads, &replies);
         Ok(replies)
     }
 

@@ -30,7 +30,6 @@ pub enum Read {
     Getrange(Bytes, u32),
     /// How many milliseconds are left to a key: −1 for ever, −2 no such key.
     Pttl(Bytes),
-    Zscore(Bytes, Bytes),
     /// Members with scores in `[min, max]`; both may be infinite.
     Zcount(Bytes, f64, f64),
     /// The first members, at most [`Read::MAX_ELEMENTS`], with scores in `[min, max]`, and their
@@ -45,8 +44,6 @@ pub enum Read {
     /// `XINFO STREAM`: it brings the first and the last entry too.
     XinfoStream(Bytes),
     XinfoGroups(Bytes),
-    /// `XPENDING key group`: count, first and last id, consumers.
-    Xpending(Bytes, Bytes),
     /// The pending entries of a group with the lowest ids, at most [`Read::MAX_ELEMENTS`]: id,
     /// consumer, milliseconds since the last delivery, deliveries.
     XpendingFirst(Bytes, Bytes, u32),
@@ -111,13 +108,11 @@ impl Read {
             | Self::Hgetall(key)
             | Self::Getrange(key, _)
             | Self::Pttl(key)
-            | Self::Zscore(key, _)
             | Self::Zcount(key, ..)
             | Self::ZrangeByScore { key, .. }
             | Self::Xlen(key)
             | Self::XinfoStream(key)
             | Self::XinfoGroups(key)
-            | Self::Xpending(key, _)
             | Self::XpendingFirst(key, ..)
             | Self::XrangeAfter(key, ..)
             | Self::XrangeFrom(key, ..)

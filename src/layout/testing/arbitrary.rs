@@ -160,7 +160,7 @@ impl Madness {
             | Read::Pttl(_)
             | Read::Xlen(_)
             | Read::Exists(_) => Reply::Int(self.int()),
-            Read::Lindex(..) | Read::Hget(..) | Read::Getrange(..) | Read::Zscore(..) => text(self),
+            Read::Lindex(..) | Read::Hget(..) | Read::Getrange(..) => text(self),
             Read::Type(_) => Reply::Bytes(b"list".to_vec()),
             Read::Lpos { .. } => Reply::Array(self.some(|mad| Reply::Int(mad.int()))),
             Read::Hmget(_, fields) => Reply::Array(fields.iter().map(|_| text(self)).collect()),
@@ -171,10 +171,6 @@ impl Madness {
             | Read::ZrangeByScore { .. } => {
                 let pairs = self.int().clamp(0, 6);
                 Reply::Array((0..pairs * 2).map(|_| text(self)).collect())
-            }
-            Read::Xpending(..) => {
-                let (count, first, last) = (self.int(), text(self), text(self));
-                Reply::Array(vec![Reply::Int(count), first, last, Reply::Nil])
             }
             // Entries: an id and its fields.
             Read::XrangeAfter(..)

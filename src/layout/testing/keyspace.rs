@@ -105,12 +105,6 @@ impl Keyspace {
                 let within = |(_, score): &&(Vec<u8>, f64)| score >= min && score <= max;
                 Reply::Int(zset.iter().filter(within).count() as i64)
             }
-            (Read::Zscore(_, member), Some(Stored::Zset(zset))) => zset
-                .iter()
-                .find(|(known, _)| known == &**member)
-                .map_or(Reply::Nil, |(_, score)| {
-                    Reply::Bytes(score.to_string().into_bytes())
-                }),
             (
                 Read::ZrangeByScore {
                     min, max, limit, ..
@@ -175,7 +169,7 @@ impl Keyspace {
                 Reply::Array(found.collect())
             }
             (Read::Lpos { .. }, None) => Reply::Array(Vec::new()),
-            (Read::Lindex(..) | Read::Hget(..) | Read::Zscore(..), None) => Reply::Nil,
+            (Read::Lindex(..) | Read::Hget(..), None) => Reply::Nil,
             (
                 Read::Lrange(..)
                 | Read::Smembers(_)
