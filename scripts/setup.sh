@@ -34,6 +34,7 @@ if [ "$purpose" = test ]; then
     need redis-sentinel have redis-sentinel
     need rabbitmq-server have_rabbitmq
     need chromium have chromium
+    need faketime have faketime
     need nodejs have node
     need npm have npm
     need jq have jq

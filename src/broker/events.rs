@@ -5,7 +5,7 @@ use super::BrokerError;
 use crate::clock;
 use crate::config::CeleryEvents;
 use crate::layout::celery::events::Decoded;
-use crate::model::tasks::{EventsReport, Limits, TaskLog};
+use crate::model::tasks::{EventsReport, Limits, Loss, TaskLog};
 use crate::model::{
     Counters, ErrorKind, Jobs, Observation, PollFailure, PollSuccess, System, SystemTotals,
     Timestamp,
@@ -177,12 +177,18 @@ impl Inbox {
         }
     }
 
+    /// Nobody has read for so long that some events may have been dropped.
+    pub(super) fn stalled(&self) {
+        self.lock().log.gap(Loss::Stalled);
+        tracing::warn!("Celery's events were not read for a while; some may have been dropped");
+    }
+
     /// Whether it was open before.
     fn broke_off(&self, error: BrokerError) -> bool {
         let mut inner = self.lock();
         let was_open = std::mem::take(&mut inner.is_open);
         if was_open {
-            inner.log.broken();
+            inner.log.gap(Loss::Disconnected);
         }
         if was_open || inner.fault.as_ref() != Some(&error) {
             let kind = error.kind.as_str();

@@ -67,6 +67,12 @@ impl Celery {
     /// Starts a worker and waits until it consumes. `options` are those of `celery worker`:
     /// `["-c", "2", "--prefetch-multiplier", "4"]`.
     pub fn worker(&self, queue: &str, options: &[&str], dir: &Path) -> Process {
+        let command = self.worker_command(queue, options);
+        let name = format!("worker-{}", name_of(queue));
+        await_worker(Process::spawn(&name, &command, dir))
+    }
+
+    fn worker_command(&self, queue: &str, options: &[&str]) -> Command {
         let mut command = module("celery", Rq::V3);
         let name = name_of(queue);
         command
@@ -87,9 +93,49 @@ impl Celery {
             command.arg("--without-heartbeat");
         }
         self.environ(&mut command);
-        let mut process = Process::spawn(&format!("worker-{name}"), &command, dir);
-        process.wait_ready(PATIENCE, |process| process.output().contains(" ready."));
+        command
+    }
+
+    /// The same on a host whose clock is off by so many seconds.
+    pub fn worker_with_clock(
+        &self,
+        ahead: i32,
+        queue: &str,
+        options: &[&str],
+        dir: &Path,
+    ) -> Process {
+        let worker = self.worker_command(queue, options);
+        let mut command = Command::new("faketime");
+        command.args(["-f", &format!("{ahead:+}s")]);
+        command.arg(worker.get_program()).args(worker.get_args());
+        command.envs(
+            worker
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+        command.current_dir(clients());
+        // Timers go on as they are.
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        await_worker(Process::spawn("worker-faketime", &command, dir))
+    }
+
+    /// Publishes every event of the broker a second time, as long as it lives.
+    pub fn echo_events(&self, dir: &Path) -> Process {
+        let mut command = script("celery_events.py", &["echo"], Rq::V3);
+        self.environ(&mut command);
+        let mut process = Process::spawn("echo", &command, dir);
+        process.wait_ready(PATIENCE, |process| process.output().contains("listening"));
         process
+    }
+
+    /// Tells, as a process on `host`, that so many tasks were sent to a queue.
+    pub fn tell_sent(&self, host: &str, queue: &str, count: u32, options: &[&str]) {
+        let count = count.to_string();
+        let mut args = vec!["flood", host, queue, &count];
+        args.extend(options);
+        let mut command = script("celery_events.py", &args, Rq::V3);
+        self.environ(&mut command);
+        run(&mut command);
     }
 
     fn client(&self, args: &[&str]) -> Value {
@@ -102,6 +148,12 @@ impl Celery {
         command.env("BROKER_URL", &self.broker);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
     }
+}
+
+/// Waits until a worker consumes.
+fn await_worker(mut worker: Process) -> Process {
+    worker.wait_ready(PATIENCE, |worker| worker.output().contains(" ready."));
+    worker
 }
 
 /// Which RQ; nothing else differs.

@@ -4,11 +4,15 @@
 //!
 //! Messages are acknowledged, many at a time: without that the broker sends as fast as the network
 //! takes it, and the client library would keep what we have not read yet without a limit.
+//!
+//! The broker does not tell when it drops something. It cannot have while the queue was nearly empty
+//! within [`STALL`]; else a gap is told, whether there was one or not.
 
 use super::amqp::{Amqp, amqp_code};
 use crate::broker::BrokerError;
 use crate::broker::events::{Inbox, Listen, OPENING};
 use crate::broker::wire::Meter;
+use crate::clock;
 use crate::layout::celery::events::{Decoded, decode};
 use crate::model::ErrorKind;
 use futures_core::Stream as _;
@@ -23,7 +27,8 @@ use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Messages that may be on their way to us, and how many are acknowledged at once.
 const PREFETCH: u16 = 200;
@@ -33,6 +38,12 @@ const ACK_EVERY: u16 = 50;
 const TTL_MS: i32 = 10_000;
 const MAX_LENGTH: i32 = 100_000;
 const MAX_BYTES: i32 = 64 * 1024 * 1024;
+
+/// So often is the queue asked how much is in it, if anything came since, and so long may it hold more
+/// than a few messages.
+const LOOK: Duration = Duration::from_secs(1);
+const STALL: Duration = Duration::from_secs(5);
+const FEW: u32 = 1000;
 
 /// The broker deletes the queue if nobody consumes it for so long.
 const EXPIRES_MS: i32 = 60_000;
@@ -56,8 +67,7 @@ impl Listen for Subscription {
             let consumer = self.subscribe(&channel).await?;
             lapin::Result::Ok((channel, consumer))
         });
-        // The channel lives as long as it is held.
-        let (_channel, consumer) = match opened.await {
+        let (channel, consumer) = match opened.await {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return self.refusal(&error),
             Err(_) => {
@@ -66,7 +76,7 @@ impl Listen for Subscription {
             }
         };
         inbox.opened();
-        let why = match self.read(consumer, inbox).await {
+        let why = match self.read(&channel, consumer, inbox).await {
             Some(error) => error.to_string(),
             None => "the broker has cancelled it".to_owned(),
         };
@@ -78,7 +88,8 @@ impl Listen for Subscription {
 }
 
 impl Subscription {
-    async fn subscribe(&self, channel: &Channel) -> lapin::Result<Consumer> {
+    /// The name of our queue, and what reads it.
+    async fn subscribe(&self, channel: &Channel) -> lapin::Result<(String, Consumer)> {
         // Only looked at: if it does not exist, nobody sends events.
         self.meter.count("exchange_declare_passive", 1);
         let passive = ExchangeDeclareOptions {
@@ -131,21 +142,60 @@ impl Subscription {
             exclusive: true,
             ..BasicConsumeOptions::default()
         };
-        channel
+        let consumer = channel
             .basic_consume(
                 queue.as_str().into(),
                 "tailback".into(),
                 alone,
                 FieldTable::default(),
             )
-            .await
+            .await?;
+        Ok((queue, consumer))
+    }
+
+    /// How many messages our queue holds that are not on their way to us.
+    async fn waiting(&self, channel: &Channel, queue: &str) -> lapin::Result<u32> {
+        self.meter.count("queue_declare_passive", 1);
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel.queue_declare(queue.into(), passive, FieldTable::default());
+        Ok(queue.await?.message_count())
     }
 
     /// Reads until the consumer ends. Why; `None` if the broker has cancelled it.
-    async fn read(&self, mut consumer: Consumer, inbox: &Inbox) -> Option<lapin::Error> {
+    async fn read(
+        &self,
+        channel: &Channel,
+        (queue, mut consumer): (String, Consumer),
+        inbox: &Inbox,
+    ) -> Option<lapin::Error> {
         let mut unacknowledged = 0;
+        let mut has_come = false;
+        let mut look = clock::now().mono;
+        let mut end = EndOfQueue(look);
         loop {
-            let delivery = poll_fn(|cx| Pin::new(&mut consumer).poll_next(cx)).await;
+            let next = poll_fn(|cx| Pin::new(&mut consumer).poll_next(cx));
+            let next = timeout_at(look, next).await;
+            let now = clock::now().mono;
+            if now >= look {
+                let is_near = match has_come {
+                    false => true,
+                    true => match self.waiting(channel, &queue).await {
+                        Ok(messages) => messages < FEW,
+                        Err(error) => return Some(error),
+                    },
+                };
+                if end.is_missed(is_near, now) {
+                    inbox.stalled();
+                }
+                (look, has_come) = (now + LOOK, false);
+            }
+            let Ok(delivery) = next else {
+                continue;
+            };
+            has_come = true;
             let delivery = match delivery? {
                 Ok(delivery) => delivery,
                 Err(error) => return Some(error),
@@ -205,5 +255,41 @@ impl Subscription {
             ),
         };
         BrokerError::new(kind, message)
+    }
+}
+
+/// When there was last next to nothing in the queue.
+struct EndOfQueue(Instant);
+
+impl EndOfQueue {
+    /// Whether that was too long ago, so that something may have been dropped before it was read.
+    fn is_missed(&mut self, is_near: bool, now: Instant) -> bool {
+        let is_missed = now.duration_since(self.0) > STALL;
+        if is_near || is_missed {
+            self.0 = now;
+        }
+        is_missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_was_far_from_the_end_for_long_may_have_missed_something() {
+        let start = clock::now().mono;
+        let at = |secs: u64| start + Duration::from_secs(secs);
+        let mut end = EndOfQueue(start);
+        // Quiet, then busy, then quiet.
+        for (secs, is_near) in [(1, true), (2, true), (3, false), (7, false), (7, true)] {
+            assert!(!end.is_missed(is_near, at(secs)), "{secs}");
+        }
+        // Once for each time that it may have happened.
+        assert!(end.is_missed(true, at(13)));
+        assert!(!end.is_missed(true, at(13)));
+        assert!(end.is_missed(false, at(19)));
+        assert!(!end.is_missed(false, at(20)));
+        assert!(end.is_missed(false, at(25)));
     }
 }

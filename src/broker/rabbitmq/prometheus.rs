@@ -12,7 +12,7 @@ use crate::broker::BrokerError;
 use crate::clock;
 use crate::layout::rabbitmq::detailed::{Detailed, FAMILIES};
 use crate::layout::rabbitmq::{QueueRow, Vhost, is_internal};
-use crate::model::{ErrorKind, PollFailure, PollSuccess};
+use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess};
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::{BTreeMap, HashSet};
@@ -72,7 +72,10 @@ impl Prometheus {
             let mut told = Detailed::default();
             let answer = node.stream("http_detailed", path, &mut told).await?;
             match answer.status {
-                StatusCode::OK => Ok(told),
+                StatusCode::OK => {
+                    told.finish();
+                    Ok(told)
+                }
                 status => Err(BrokerError::new(
                     ErrorKind::Connect,
                     format!(
@@ -146,9 +149,21 @@ impl RabbitMqSource {
             self.selection.add(&mut roster, (at, vhost), read, &facts);
         }
         roster.over_limit += told.unread;
+        if told.unreadable > 0 {
+            let unreadable = told.unreadable;
+            success.dropped.insert(DropReason::Unreadable, unreadable);
+            success.faults.push(PollFailure {
+                kind: ErrorKind::Decode,
+                message: format!(
+                    "the Prometheus plugin tells of {unreadable} queues whose names cannot be read: \
+                     only the management API has them"
+                ),
+            });
+        }
         self.has_scraped_counters = is_whole && told.counts_messages();
         self.version = told.version.map(Into::into).or(self.version.take());
-        success.faults = faults.into_iter().map(PollFailure::from).collect();
+        let faults = faults.into_iter().map(PollFailure::from);
+        success.faults.extend(faults);
         if let Err(error) = self.refresh(&mut roster).await {
             success.faults.push(error.into());
         }

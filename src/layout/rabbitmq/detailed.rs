@@ -11,6 +11,10 @@
 //! | `queue_delivery_metrics` | delivered, acknowledged, redelivered | 4.0 |
 //! | `queue_exchange_metrics` | published, by exchange | 4.0 |
 
+mod labels;
+#[cfg(test)]
+mod tests;
+
 use super::{Kind, QueueRow, Stats};
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +29,10 @@ pub const FAMILIES: [&str; 4] = [
 const MAX_LINE: usize = 16 << 10;
 /// As many as are read of the management API.
 const MAX_QUEUES: usize = 100_000;
+/// So much is held back of lines whose names cannot be told before the broker's version is.
+const MAX_HELD: usize = 8 << 20;
+/// The sample that each queue has once.
+const COUNTING: &str = "messages_ready";
 const PREFIX: &str = "rabbitmq_detailed_queue_";
 
 /// The answer of one node, or of several.
@@ -35,11 +43,16 @@ pub struct Detailed {
     queues: usize,
     /// A line that has not ended yet.
     rest: Vec<u8>,
+    /// Samples with a backslash in a name, which may be an escape or itself.
+    held: Vec<String>,
+    held_bytes: usize,
     pub version: Option<String>,
     /// Whether deliveries and publishings are counted by queue.
     counts: [bool; 2],
-    /// Queues beyond [`MAX_QUEUES`].
+    /// Queues beyond [`MAX_QUEUES`] or [`MAX_HELD`].
     pub unread: u64,
+    /// Queues whose names cannot be read.
+    pub unreadable: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -88,26 +101,61 @@ impl Detailed {
                 Some("exchange_messages_published_total") => self.counts[1] = true,
                 _ => {}
             }
-        } else if let Some((name, rest)) = line.split_once('{') {
-            let is_build = name == "rabbitmq_build_info";
-            let name = name.strip_prefix(PREFIX).unwrap_or_default();
-            if is_build || !name.is_empty() {
-                let Some((labels, value)) = labels(rest) else {
-                    return;
-                };
-                if is_build {
-                    self.version = labels.get("rabbitmq_version").cloned();
-                } else if let Some(value) = whole(value) {
-                    self.sample(name, &labels, value);
-                }
+        } else if let Some(labels) = line.strip_prefix("rabbitmq_build_info{") {
+            let labels = labels::split(labels).and_then(|(labels, _)| labels::escaped(labels));
+            self.version = labels.and_then(|mut labels| labels.remove("rabbitmq_version"));
+        } else if let Some(sample) = line.strip_prefix(PREFIX) {
+            if !sample.contains('\\') {
+                self.sample(sample, false);
+            } else if self.held_bytes + sample.len() <= MAX_HELD {
+                self.held_bytes += sample.len();
+                self.held.push(sample.to_owned());
+            } else {
+                self.unread += u64::from(counts_queues(sample));
             }
         }
     }
 
-    fn sample(&mut self, name: &str, labels: &HashMap<&str, String>, value: u64) {
-        let (Some(vhost), Some(queue)) = (labels.get("vhost"), labels.get("queue")) else {
+    /// The answer has ended: what was held back can be read.
+    pub fn finish(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let is_old = |version: &String| version.starts_with("3.10.");
+        let is_escaped = |sample: &String| {
+            let labels = sample
+                .split_once('{')
+                .and_then(|(_, rest)| labels::split(rest));
+            labels.is_some_and(|(labels, _)| labels::escaped(labels).is_some())
+        };
+        let is_raw = self.version.as_ref().is_some_and(is_old) || !held.iter().all(is_escaped);
+        for sample in held {
+            self.sample(&sample, is_raw);
+        }
+    }
+
+    /// Takes a sample, whose names are written as they are if `is_raw`.
+    fn sample(&mut self, sample: &str, is_raw: bool) {
+        let Some((name, rest)) = sample.split_once('{') else {
             return;
         };
+        let Some((labels, value)) = labels::split(rest) else {
+            return;
+        };
+        let escaped = labels::escaped(labels).filter(|_| !is_raw);
+        let names = match &escaped {
+            Some(labels) => labels
+                .get("vhost")
+                .zip(labels.get("queue"))
+                .map(|(vhost, queue)| (vhost.as_str(), queue.as_str())),
+            None => labels::raw(labels),
+        };
+        match (names, whole(value)) {
+            (Some(names), Some(value)) => self.note(name, names, value),
+            (None, Some(_)) => self.unreadable += u64::from(counts_queues(sample)),
+            (_, None) => {}
+        }
+    }
+
+    fn note(&mut self, name: &str, (vhost, queue): (&str, &str), value: u64) {
         let mut told = Told::default();
         let stats = &mut told.stats;
         match name {
@@ -127,16 +175,15 @@ impl Detailed {
         }
         let queues = match self.vhosts.get_mut(vhost) {
             Some(queues) => queues,
-            None => self.vhosts.entry(vhost.clone()).or_default(),
+            None => self.vhosts.entry(vhost.to_owned()).or_default(),
         };
         match queues.get_mut(queue) {
             Some(known) => known.add(told),
             None if self.queues < MAX_QUEUES => {
                 self.queues += 1;
-                queues.insert(queue.clone(), told);
+                queues.insert(queue.to_owned(), told);
             }
-            // Counted by a line that each queue has once.
-            None => self.unread += u64::from(name == "messages_ready"),
+            None => self.unread += u64::from(name == COUNTING),
         }
     }
 
@@ -151,6 +198,7 @@ impl Detailed {
             }
         }
         self.unread += other.unread;
+        self.unreadable += other.unreadable;
         self.version = self.version.take().or(other.version);
         for (here, there) in self.counts.iter_mut().zip(other.counts) {
             *here &= there;
@@ -220,33 +268,9 @@ impl Told {
     }
 }
 
-/// The labels of a sample, from behind its `{`, and its value.
-fn labels(mut text: &str) -> Option<(HashMap<&str, String>, &str)> {
-    let mut labels = HashMap::new();
-    loop {
-        text = text.trim_start_matches(',');
-        if let Some(value) = text.strip_prefix('}') {
-            return Some((labels, value.trim()));
-        }
-        let (name, rest) = text.split_once("=\"")?;
-        let mut value = String::new();
-        let mut chars = rest.char_indices();
-        let end = loop {
-            let (at, char) = chars.next()?;
-            let after = rest.get(at + 1..).and_then(|rest| rest.chars().next());
-            // 3.10 escapes nothing: a quote ends a value only where a value can end.
-            match (char, after) {
-                ('"', Some(',' | '}')) => break at,
-                ('\\', Some(escaped @ ('\\' | '"' | 'n'))) => {
-                    chars.next();
-                    value.push(if escaped == 'n' { '\n' } else { escaped });
-                }
-                _ => value.push(char),
-            }
-        };
-        labels.insert(name, value);
-        text = rest.get(end + 1..)?;
-    }
+/// Whether a sample is the one by which queues are counted.
+fn counts_queues(sample: &str) -> bool {
+    sample.split('{').next() == Some(COUNTING)
 }
 
 /// A count; `None` for NaN and whatever else is none.
@@ -255,142 +279,4 @@ fn whole(text: &str) -> Option<u64> {
         let number: f64 = text.parse().ok()?;
         (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    fn read(text: &str, cut: usize) -> Detailed {
-        let mut detailed = Detailed::default();
-        for part in text.as_bytes().chunks(cut.max(1)) {
-            detailed.take(part).unwrap();
-        }
-        detailed
-    }
-
-    fn recorded(version: &str) -> String {
-        let all: Value = serde_json::from_str(include_str!(
-            "../../../tests/fixtures/rabbitmq/detailed.json"
-        ))
-        .unwrap();
-        let lines = all[version].as_array().unwrap().iter();
-        lines
-            .map(|line| format!("{}\n", line.as_str().unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn depths_of_a_real_node_without_counters() {
-        let rows = read(&recorded("3.10.8"), 100).rows("/", true);
-        let big = &rows["h.big"];
-        assert_eq!((big.ready, big.unacknowledged), (Some(30_000), Some(0)));
-        assert_eq!(big.consumers, Some(0));
-        assert!(rows.values().all(|row| row.stats.is_none()));
-    }
-
-    #[test]
-    fn a_real_node_of_4_0_counts_though_nothing_has_happened_since_it_started() {
-        let detailed = read(&recorded("4.0.5"), 4096);
-        assert!(detailed.counts_messages());
-        let rows = detailed.rows("/", true);
-        assert_eq!(rows["t.quorum"].ready, Some(2));
-        assert_eq!(rows["t.quorum"].stats, Some(Stats::default()));
-        // The totals of one of several nodes are not the cluster's.
-        assert_eq!(detailed.rows("/", false)["t.quorum"].stats, None);
-    }
-
-    const COUNTED: &str = "\
-# TYPE rabbitmq_detailed_queue_messages_acked_total counter
-# TYPE rabbitmq_detailed_queue_exchange_messages_published_total counter
-rabbitmq_build_info{rabbitmq_version=\"4.0.5\",erlang_version=\"26\"} 1
-rabbitmq_detailed_queue_messages_ready{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 7
-rabbitmq_detailed_queue_messages_unacked{vhost=\"a\\\"b\",queue=\"x\\\\y\"} NaN
-rabbitmq_detailed_queue_messages_delivered_ack_total{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 5
-rabbitmq_detailed_queue_messages_delivered_total{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 3
-rabbitmq_detailed_queue_get_total{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 2
-rabbitmq_detailed_queue_messages_acked_total{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 4
-rabbitmq_detailed_queue_messages_redelivered_total{vhost=\"a\\\"b\",queue=\"x\\\\y\"} 1
-rabbitmq_detailed_queue_exchange_messages_published_total{vhost=\"a\\\"b\",queue=\"x\\\\y\",exchange=\"\"} 9
-rabbitmq_detailed_queue_exchange_messages_published_total{vhost=\"a\\\"b\",queue=\"x\\\\y\",exchange=\"e\"} 8
-rabbitmq_detailed_queue_messages_acked_total{vhost=\"a\\\"b\",queue=\"gone\"} 4
-";
-
-    #[test]
-    fn counters_are_those_of_the_management_api() {
-        let detailed = read(COUNTED, 7);
-        assert_eq!(detailed.version.as_deref(), Some("4.0.5"));
-        let rows = detailed.rows("a\"b", true);
-        assert_eq!(rows.len(), 1);
-        let row = &rows["x\\y"];
-        assert_eq!((row.ready, row.unacknowledged), (Some(7), None));
-        let want = Stats {
-            publish: 17,
-            deliver_get: 10,
-            deliver_no_ack: 3,
-            get_no_ack: 2,
-            redeliver: 1,
-            ack: 4,
-        };
-        assert_eq!(row.stats, Some(want));
-    }
-
-    /// As 3.10.8 wrote it.
-    const UNESCAPED: &str = r#"
-rabbitmq_detailed_queue_messages_ready{vhost="/",queue="jobs "ü""} 4
-rabbitmq_detailed_queue_messages_ready{vhost="/",queue="b\s"} 1
-rabbitmq_detailed_queue_messages_ready{vhost="/",queue="s.tream"} 1
-rabbitmq_detailed_queue_process_reductions_total{vhost="/",queue="s.tream"} 0
-rabbitmq_detailed_queue_process_reductions_total{vhost="/",queue="b\s"} 7596
-"#;
-
-    #[test]
-    fn names_that_are_not_escaped_are_read_and_a_stream_is_told() {
-        let rows = read(UNESCAPED, 5).rows("/", true);
-        assert_eq!(rows["jobs \"ü\""].ready, Some(4));
-        assert_eq!(
-            (rows["b\\s"].ready, rows["b\\s"].kind),
-            (Some(1), Kind::Other)
-        );
-        assert_eq!(rows["s.tream"].kind, Kind::Stream);
-    }
-
-    #[test]
-    fn nodes_that_disagree_about_a_depth_leave_it_unknown() {
-        let depth = |ready| {
-            let line = format!("{PREFIX}messages_ready{{vhost=\"/\",queue=\"q\"}} {ready}\n");
-            read(&line, 9)
-        };
-        for (other, want) in [(3, Some(3)), (4, None)] {
-            let mut detailed = depth(3);
-            detailed.merge(depth(other));
-            detailed.merge(depth(3));
-            let rows = detailed.rows("/", true);
-            assert_eq!(rows.get("q").and_then(|row| row.ready), want);
-        }
-        let mut counted = read(COUNTED, 50);
-        counted.merge(read(COUNTED, 60));
-        let stats = counted.rows("a\"b", true)["x\\y"].stats.unwrap();
-        assert_eq!((stats.publish, stats.ack), (34, 8));
-    }
-
-    #[test]
-    fn a_line_without_end_is_refused() {
-        let mut detailed = Detailed::default();
-        assert!(detailed.take(&[b'x'; MAX_LINE + 1]).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn wherever_it_is_cut_it_says_the_same(cut in 1usize..300) {
-            prop_assert_eq!(read(COUNTED, cut).vhosts, read(COUNTED, 10_000).vhosts);
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text in "(rabbitmq_detailed_queue_[a-z_]{0,9}[{][ -~]{0,40}\n){0,4}") {
-            read(&text, 11);
-        }
-    }
 }

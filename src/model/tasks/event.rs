@@ -129,19 +129,23 @@ impl What {
 pub enum Loss {
     /// The stream of events broke off.
     Disconnected,
+    /// We stood still for so long that the broker may have dropped some.
+    Stalled,
     /// A message that could not be read.
     Decode,
     /// No room for one more task.
     Full,
     /// A task started whose sending was not told.
     Unmatched,
-    /// A task started before it was sent, by clocks that cannot be reconciled.
+    /// A task started before it was sent, by clocks that cannot be reconciled, or the clock of a host
+    /// is not known yet.
     Clocks,
 }
 
 impl Loss {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Disconnected,
+        Self::Stalled,
         Self::Decode,
         Self::Full,
         Self::Unmatched,
@@ -151,6 +155,7 @@ impl Loss {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Disconnected => "disconnected",
+            Self::Stalled => "stalled",
             Self::Decode => "decode",
             Self::Full => "full",
             Self::Unmatched => "unmatched",

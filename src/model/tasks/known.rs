@@ -30,6 +30,15 @@ pub(super) struct Known {
     pub(super) ended: Option<Timestamp>,
     pub(super) run: Option<Duration>,
     pub(super) is_joined: bool,
+    /// There was another attempt before, or another worker had it: what was not told of that yet.
+    pub(super) owes: Owes,
+}
+
+/// Events that are still to come. What comes once more is the same event again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Owes {
+    pub(super) start: bool,
+    pub(super) end: bool,
 }
 
 /// When an attempt started.
@@ -37,11 +46,19 @@ pub(super) struct Known {
 pub(super) struct Started {
     /// By the worker's clock.
     pub(super) told: Timestamp,
-    /// On a clock that all hosts have in common.
-    pub(super) at: Timestamp,
+    /// On a clock that all hosts have in common, if it is known how far the worker's is from that.
+    pub(super) at: Option<Timestamp>,
 }
 
 impl Known {
+    /// What is still to come of it.
+    pub(super) fn owes(&self) -> Owes {
+        Owes {
+            start: self.started.is_none(),
+            end: self.ended.is_none(),
+        }
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.started.is_some() && self.ended.is_none()
     }

@@ -3,7 +3,7 @@
 mod ask;
 
 use super::clocks::{Clocks, DELAY, host_of, moved};
-use super::known::{Known, KnownTasks, Started, TaskId};
+use super::known::{Known, KnownTasks, Owes, Started, TaskId};
 use super::news::News;
 use super::waiting::{QueueId, Waiting};
 use super::workers::Workers;
@@ -50,9 +50,10 @@ struct Told<'a> {
     /// Of the task.
     key: u64,
     worker: u64,
-    /// By the clock of the host that tells it, and by the one that all have in common.
+    /// By the clock of the host that tells it, and by the one that all have in common, if it is known
+    /// how far the host's is from that.
     told: Timestamp,
-    at: Timestamp,
+    at: Option<Timestamp>,
     now: Timestamp,
 }
 
@@ -95,7 +96,7 @@ impl TaskLog {
                     key: self.seeds.hash_one(id),
                     worker,
                     told: event.at,
-                    at: moved(event.at, correction),
+                    at: correction.map(|correction| moved(event.at, correction)),
                     now,
                 };
                 self.step(&told, step, correction);
@@ -108,21 +109,22 @@ impl TaskLog {
         self.losses.note(Loss::Decode, messages);
     }
 
-    /// The stream broke off: some events were not heard.
-    pub fn broken(&mut self) {
-        self.losses.note(Loss::Disconnected, 1);
+    /// Some events were not heard: the stream broke off, or we stood still.
+    pub fn gap(&mut self, loss: Loss) {
+        self.losses.note(loss, 1);
         self.news.gaps += 1;
         self.workers.doubt();
     }
 
-    fn step(&mut self, told: &Told<'_>, step: &TaskStep, correction: i64) {
+    fn step(&mut self, told: &Told<'_>, step: &TaskStep, correction: Option<i64>) {
         match step {
             TaskStep::Sent {
                 queue,
                 attempt,
                 due,
             } => {
-                let due = due.map_or(told.at, |due| told.at.max(moved(due, correction)));
+                let moved = |due: Option<Timestamp>| Some(moved(due?, correction?));
+                let due = told.at.map(|at| at.max(moved(*due).unwrap_or(at)));
                 let queue = queue.as_deref().unwrap_or_default();
                 self.sent(told, queue, attempt_number(*attempt), due);
             }
@@ -164,13 +166,18 @@ impl TaskLog {
         self.seeds.hash_one((key, attempt))
     }
 
-    fn sent(&mut self, told: &Told<'_>, queue: &str, attempt: u16, due: Timestamp) {
+    fn sent(&mut self, told: &Told<'_>, queue: &str, attempt: u16, due: Option<Timestamp>) {
         let queue = match queue {
             "" => 0,
             name => self.news.queue_id(name, told.now),
         };
         let known = self.known.get_mut(told.key);
-        let mut of_this = known.filter(|known| known.attempt.is_none_or(|known| known == attempt));
+        let had = known.as_ref().and_then(|known| known.attempt);
+        if had.is_some_and(|had| had > attempt) {
+            // The same event again, or too late.
+            return;
+        }
+        let mut of_this = known.filter(|_| had.is_none_or(|had| had == attempt));
         if let Some(known) = &mut of_this
             && let Some(started) = known.started
         {
@@ -182,7 +189,7 @@ impl TaskLog {
                 // It has started already: a worker can be faster than the news of the sending.
                 (known.is_joined, known.queue) = (true, queue);
                 let run = known.run.filter(|_| known.ended.is_some());
-                self.wait(told.id, queue, due, started.at);
+                self.wait(told, queue, due, started.at);
                 if let Some(run) = run {
                     self.run_in(queue, Example::new(told.id, run, told.now));
                 }
@@ -201,6 +208,10 @@ impl TaskLog {
         let task = self.news.task_id(name);
         // A worker can have the retry before it tells that the attempt before has failed.
         let mut queue = 0;
+        let mut owes = Owes {
+            start: attempt > 0,
+            end: attempt > 0,
+        };
         if let Some(known) = self.known.get_mut(told.key) {
             // The same event again, or one that was overtaken.
             let is_same = known.received == Some(told.told) && known.worker == told.worker;
@@ -211,6 +222,7 @@ impl TaskLog {
                 self.workers.ended(known.worker);
             }
             queue = known.queue;
+            owes = known.owes();
         }
         let known = Known {
             worker: told.worker,
@@ -218,6 +230,7 @@ impl TaskLog {
             queue,
             attempt: Some(attempt),
             received: Some(told.told),
+            owes,
             ..Known::default()
         };
         if !self.known.insert(told.key, known, told.now) {
@@ -232,14 +245,22 @@ impl TaskLog {
         };
         let (task, attempt, is_followed) = match self.known.get_mut(told.key) {
             Some(known) if known.worker == told.worker => {
-                if known.started.is_some() {
+                let is_earlier = known.received.is_some_and(|received| told.told < received);
+                if known.started.is_some() || is_earlier {
+                    // The same event again.
                     return;
                 }
                 known.started = Some(started);
                 (known.task, known.attempt, true)
             }
             // An earlier attempt of another worker, whose events come later.
-            Some(known) => (known.task, None, false),
+            Some(known) => {
+                if !std::mem::take(&mut known.owes.start) {
+                    return;
+                }
+                let before = known.attempt.map(|attempt| attempt.saturating_sub(1));
+                (known.task, before, false)
+            }
             None => {
                 let known = Known {
                     worker: told.worker,
@@ -266,11 +287,15 @@ impl TaskLog {
         if let Some(known) = self.known.get_mut(told.key).filter(|_| is_followed) {
             (known.is_joined, known.queue) = (true, queue);
         }
-        self.wait(told.id, queue, due, told.at);
+        self.wait(told, queue, due, told.at);
     }
 
     /// Since when the attempt has waited, in which queue.
-    fn take_waiting(&mut self, key: u64, attempt: Option<u16>) -> Option<(Timestamp, QueueId)> {
+    fn take_waiting(
+        &mut self,
+        key: u64,
+        attempt: Option<u16>,
+    ) -> Option<(Option<Timestamp>, QueueId)> {
         let attempts = attempt.map_or(0..=ATTEMPTS, |attempt| attempt..=attempt);
         let found = attempts
             .into_iter()
@@ -281,12 +306,20 @@ impl TaskLog {
         Some(found)
     }
 
-    fn wait(&mut self, id: &str, queue: QueueId, due: Timestamp, started: Timestamp) {
-        if started.plus(DELAY) < due {
+    fn wait(
+        &mut self,
+        told: &Told<'_>,
+        queue: QueueId,
+        due: Option<Timestamp>,
+        started: Option<Timestamp>,
+    ) {
+        let times = due.zip(started);
+        let Some((due, started)) = times.filter(|(due, started)| *due <= started.plus(DELAY))
+        else {
             self.losses.note(Loss::Clocks, 1);
             return;
-        }
-        let example = Example::new(id, due.age_at(started), started);
+        };
+        let example = Example::new(told.id, due.age_at(started), started);
         if !self.news.wait(queue, example) {
             self.losses.note(Loss::Full, 1);
         }
@@ -316,10 +349,16 @@ impl TaskLog {
         let task = known.task;
         // A retry that a worker has received before it told that the attempt before has failed.
         let is_earlier = known.worker != told.worker
+            || known
+                .started
+                .is_some_and(|started| told.told < started.told)
             || (end == End::Retry
                 && known.started.is_none()
                 && known.attempt.is_some_and(|attempt| attempt > 0));
         if is_earlier {
+            if !std::mem::take(&mut known.owes.end) {
+                return None;
+            }
             let queue = known.queue;
             self.news.count_in(queue, failures, retries);
             return Some(task);
@@ -346,13 +385,14 @@ impl TaskLog {
             if !self.news.run(task, run) {
                 self.losses.note(Loss::Full, 1);
             }
-            self.run_in(queue, Example::new(told.id, run, told.at));
+            let at = told.at.unwrap_or(told.now);
+            self.run_in(queue, Example::new(told.id, run, at));
         }
         Some(task)
     }
 
     fn worker(&mut self, id: u64, state: WorkerState, at: Timestamp, now: Timestamp) {
-        if self.workers.tell(id, state, now) {
+        if self.workers.tell(id, state, at, now) {
             self.known.forget(id, at);
         }
     }

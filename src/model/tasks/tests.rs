@@ -140,6 +140,48 @@ fn the_same_events_again_change_nothing() {
     assert_eq!((counts.started, counts.failures, report.waiting), (1, 1, 0));
 }
 
+/// A worker sends what it has gathered in one message, and that twice.
+#[test]
+fn a_message_about_several_attempts_that_comes_again_changes_nothing() {
+    let message = [
+        received(1.0, "a", "t", 0),
+        of_worker(2.0, "a", TaskStep::Started),
+        sent(2.1, "a", "q", 1, Some(12.0)),
+        received(2.2, "a", "t", 1),
+        of_worker(2.3, "a", TaskStep::Retried),
+    ];
+    let by_another = task(
+        "w2@host",
+        2.2,
+        "a",
+        TaskStep::Received {
+            name: "t".into(),
+            attempt: 1,
+        },
+    );
+    for received_by in [message[3].clone(), by_another] {
+        let mut message = message.clone();
+        let worker = received_by.sender.clone();
+        message[3] = received_by;
+        let mut log = log();
+        let first = sent(0.0, "a", "q", 0, None);
+        for again in 0..3 {
+            feed(&mut log, std::slice::from_ref(&first));
+            feed(&mut log, &message);
+            assert_eq!(log.report(at(2.0)).waiting, 1, "{again}");
+        }
+        assert_eq!(told(&mut log, "q", 3.0).retries, 1);
+        feed(&mut log, &[task(&worker, 12.5, "a", TaskStep::Started)]);
+        feed(&mut log, &message);
+        feed(&mut log, &[task(&worker, 14.0, "a", SUCCESS)]);
+        feed(&mut log, &message);
+        assert_eq!(waits(&mut log, "q"), [0.5]);
+        assert_eq!(told(&mut log, "q", 15.0).retries, 1);
+        let report = log.report(at(15.0));
+        assert_eq!((report.waiting, report.losses.sum()), (0, 0));
+    }
+}
+
 #[test]
 fn events_in_another_order_tell_the_same() {
     let events = [
@@ -258,8 +300,8 @@ fn clocks_that_disagree_are_seen_through() {
     // The worker's clock is 40 s behind or ahead.
     for ahead in [-40.0, -5.0, 5.0, 40.0] {
         let mut log = log();
-        let heartbeat = alive(ahead, 0);
-        log.take(&heartbeat, at(0.001));
+        let heartbeat = alive(ahead - 10.0, 0);
+        log.take(&heartbeat, at(-9.999));
         for (event, secs) in [
             (sent(0.0, "a", "q", 0, None), 0.001),
             (received(3.0 + ahead, "a", "t", 0), 3.9),
@@ -271,8 +313,38 @@ fn clocks_that_disagree_are_seen_through() {
         assert_eq!(waits.len(), 1);
         assert!((waits[0] - 3.0).abs() < 0.01, "{ahead}: {waits:?}");
     }
-    // By a little: never negative.
+    // A host that is heard for the first time: nobody knows whether its clock is behind, or its events
+    // come late.
     let mut log = log();
+    log.take(&sent(0.0, "a", "q", 0, None), at(0.1));
+    for (id, step) in [("a", TaskStep::Started), ("a", SUCCESS)] {
+        log.take(&of_worker(30.0, id, step), at(60.0));
+    }
+    let told = self::told(&mut log, "q", 61.0).measured;
+    assert_eq!((told.waits.len(), told.runs.len()), (0, 1));
+    log.take(
+        &task(
+            "gen1@new",
+            30.0,
+            "b",
+            TaskStep::Sent {
+                queue: Some("q".into()),
+                attempt: 0,
+                due: None,
+            },
+        ),
+        at(62.0),
+    );
+    log.take(&of_worker(63.0, "b", TaskStep::Started), at(63.0));
+    assert_eq!(waits(&mut log, "q"), [] as [f64; 0]);
+    let report = log.report(at(64.0));
+    assert_eq!(
+        (report.losses.of(Loss::Clocks), report.losses.sum()),
+        (2, 2)
+    );
+    assert_eq!(report.waiting, 0);
+    // By a little: never negative.
+    let mut log = self::log();
     log.take(&sent(1.0, "a", "q", 0, None), at(1.0));
     log.take(&of_worker(0.8, "a", TaskStep::Started), at(1.0));
     assert_eq!(waits(&mut log, "q"), [0.0]);
@@ -320,7 +392,7 @@ fn a_stream_that_broke_off_is_a_gap_of_every_queue_that_was_told_of() {
     let mut log = log();
     feed(&mut log, &[sent(0.0, "a", "q", 0, None)]);
     assert!(!told(&mut log, "q", 1.0).measured.has_gap);
-    log.broken();
+    log.gap(Loss::Disconnected);
     feed(&mut log, &[sent(2.0, "b", "new", 0, None)]);
     assert!(told(&mut log, "q", 3.0).measured.has_gap);
     assert!(!told(&mut log, "q", 4.0).measured.has_gap);
@@ -356,7 +428,7 @@ fn a_queue_is_busy_with_what_its_workers_confirm() {
     assert_eq!(told(&mut log, "q", 3.5).busy, None);
     feed(&mut log, &[of_worker(4.0, "x", SUCCESS), alive(4.0, 1)]);
     assert_eq!(told(&mut log, "q", 4.5).busy, Some(1));
-    log.broken();
+    log.gap(Loss::Disconnected);
     assert_eq!(told(&mut log, "q", 4.6).busy, None);
     // The worker is killed and comes back: it runs nothing.
     let online = Event {

@@ -25,9 +25,12 @@ pub(super) struct Waiting {
     swept: Option<Timestamp>,
 }
 
-/// Since when a task waits, in which queue: 48 bits of time and 16 of queue.
+/// Since when a task waits, in which queue: 47 bits of time, one that says whether it is certain, and
+/// 16 of queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Since(u64);
+
+const TIMES: u64 = (1 << 47) - 1;
 
 /// The keys are hashes already.
 #[derive(Debug, Default)]
@@ -50,15 +53,17 @@ impl Hasher for AsIs {
 }
 
 impl Since {
-    fn new(at: Timestamp, queue: QueueId) -> Self {
-        let units = u64::try_from(at.micros() / UNIT)
-            .unwrap_or(0)
-            .min((1 << 48) - 1);
-        Self(units << 16 | u64::from(queue))
+    fn new(at: Timestamp, is_certain: bool, queue: QueueId) -> Self {
+        let units = u64::try_from(at.micros() / UNIT).unwrap_or(0).min(TIMES);
+        Self(units << 17 | u64::from(is_certain) << 16 | u64::from(queue))
     }
 
     fn at(self) -> Timestamp {
-        Timestamp::from_micros((self.0 >> 16) as i64 * UNIT)
+        Timestamp::from_micros((self.0 >> 17) as i64 * UNIT)
+    }
+
+    fn is_certain(self) -> bool {
+        self.0 >> 16 & 1 == 1
     }
 
     fn queue(self) -> QueueId {
@@ -79,12 +84,12 @@ impl Waiting {
         self.tasks.len()
     }
 
-    /// Notes that a task waits since `at`. False if there is no room. Of two times for the same
-    /// task, the first holds.
+    /// Notes that a task waits since `at`, if that is known. False if there is no room. Of two times
+    /// for the same task, the first holds.
     pub(super) fn insert(
         &mut self,
         key: u64,
-        at: Timestamp,
+        at: Option<Timestamp>,
         queue: QueueId,
         now: Timestamp,
     ) -> bool {
@@ -106,13 +111,15 @@ impl Waiting {
                 return false;
             }
         }
-        self.tasks.insert(key, Since::new(at, queue));
+        let since = Since::new(at.unwrap_or(now), at.is_some(), queue);
+        self.tasks.insert(key, since);
         true
     }
 
-    pub(super) fn take(&mut self, key: u64) -> Option<(Timestamp, QueueId)> {
+    /// Since when a task has waited, if that is known, and in which queue.
+    pub(super) fn take(&mut self, key: u64) -> Option<(Option<Timestamp>, QueueId)> {
         let since = self.tasks.remove(&key)?;
-        Some((since.at(), since.queue()))
+        Some((since.is_certain().then(|| since.at()), since.queue()))
     }
 
     /// Forgets the tasks of a queue that were to start before `before`: nothing waits there. How many
@@ -138,8 +145,8 @@ mod tests {
     #[test]
     fn a_time_is_kept_to_a_tenth_of_a_millisecond() {
         for micros in [0, 1, 1_795_410_397_123_456, 9_000_000_000_000_000] {
-            let since = Since::new(Timestamp::from_micros(micros), 7);
-            assert_eq!(since.queue(), 7);
+            let since = Since::new(Timestamp::from_micros(micros), micros > 0, 7);
+            assert_eq!((since.queue(), since.is_certain()), (7, micros > 0));
             assert!((since.at().micros() - micros).abs() < UNIT, "{micros}");
         }
         assert_eq!(size_of::<(u64, Since)>(), 16);
@@ -149,18 +156,19 @@ mod tests {
     fn what_comes_last_is_refused_and_what_nobody_can_wait_for_is_dropped() {
         let at = |secs: i64| Timestamp::from_micros(1_795_000_000_000_000 + secs * 1_000_000);
         let mut waiting = Waiting::new(2);
-        assert!(waiting.insert(1, at(0), 1, at(0)));
-        assert!(waiting.insert(2, at(1), 1, at(1)));
-        assert!(!waiting.insert(3, at(2), 1, at(2)));
-        assert!(waiting.insert(1, at(3), 1, at(3)));
-        assert_eq!(waiting.take(1), Some((at(0), 1)));
+        assert!(waiting.insert(1, Some(at(0)), 1, at(0)));
+        assert!(waiting.insert(2, Some(at(1)), 1, at(1)));
+        assert!(!waiting.insert(3, Some(at(2)), 1, at(2)));
+        assert!(waiting.insert(1, Some(at(3)), 1, at(3)));
+        assert_eq!(waiting.take(1), Some((Some(at(0)), 1)));
         let week = 7 * 24 * 3600;
-        assert!(waiting.insert(4, at(week), 1, at(week)));
-        assert!(waiting.insert(5, at(week + 2), 1, at(week + 2)));
+        assert!(waiting.insert(4, Some(at(week)), 1, at(week)));
+        assert!(waiting.insert(5, None, 1, at(week + 2)));
         assert_eq!(waiting.take(2), None);
         assert_eq!(waiting.len(), 2);
         waiting.clear(2, at(2 * week));
         waiting.clear(1, at(week + 1));
         assert_eq!((waiting.take(4), waiting.len()), (None, 1));
+        assert_eq!(waiting.take(5), Some((None, 1)));
     }
 }

@@ -29,6 +29,8 @@ struct Worker {
     active: Option<u64>,
     every: Duration,
     heard: Option<Timestamp>,
+    /// When it came, by its own clock.
+    online: Option<Timestamp>,
     /// Every task that it runs is known by its events.
     is_known: bool,
     doubts: u8,
@@ -57,8 +59,14 @@ impl Workers {
         }
     }
 
-    /// True if it has no task that it had before.
-    pub(super) fn tell(&mut self, id: u64, state: WorkerState, now: Timestamp) -> bool {
+    /// Takes what it told at `told` by its clock. True if it has no task that it had before.
+    pub(super) fn tell(
+        &mut self,
+        id: u64,
+        state: WorkerState,
+        told: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         match state {
             WorkerState::Offline => {
                 self.workers.remove(&id);
@@ -66,13 +74,17 @@ impl Workers {
                 false
             }
             WorkerState::Online => {
-                if let Some(worker) = self.worker(id, now) {
-                    *worker = Worker {
-                        heard: Some(now),
-                        is_known: true,
-                        ..Worker::default()
-                    };
-                }
+                let worker = self.worker(id, now);
+                let Some(worker) = worker.filter(|worker| worker.online != Some(told)) else {
+                    // The same event again.
+                    return false;
+                };
+                *worker = Worker {
+                    online: Some(told),
+                    heard: Some(now),
+                    is_known: true,
+                    ..Worker::default()
+                };
                 true
             }
             WorkerState::Alive { active, every } => {
@@ -147,20 +159,20 @@ mod tests {
     #[test]
     fn what_a_worker_runs_is_known_once_it_confirms_it() {
         let mut workers = Workers::default();
-        workers.tell(1, alive(2), at(0));
+        workers.tell(1, alive(2), at(0), at(0));
         assert_eq!(workers.alive(at(1)), Some((1, false)));
         workers.started(1, at(1));
         workers.started(1, at(1));
-        workers.tell(1, alive(2), at(2));
+        workers.tell(1, alive(2), at(2), at(2));
         assert_eq!(workers.alive(at(2)), Some((1, true)));
         // Its events lag behind now and then.
-        workers.tell(1, alive(3), at(4));
+        workers.tell(1, alive(3), at(4), at(4));
         assert_eq!(workers.alive(at(4)), Some((1, true)));
         workers.doubt();
         assert_eq!(workers.alive(at(4)), Some((1, false)));
         assert_eq!(workers.active(at(4)), Some(3));
         for beat in 3..9 {
-            workers.tell(1, alive(9), at(beat * 2));
+            workers.tell(1, alive(9), at(beat * 2), at(beat * 2));
         }
         assert_eq!(workers.alive(at(16)), Some((1, false)));
     }
@@ -168,16 +180,17 @@ mod tests {
     #[test]
     fn a_worker_that_falls_silent_is_gone_and_one_that_comes_anew_runs_nothing() {
         let mut workers = Workers::default();
-        workers.tell(1, alive(0), at(0));
+        workers.tell(1, alive(0), at(0), at(0));
         assert_eq!(workers.alive(at(10)), Some((1, true)));
         assert_eq!(workers.alive(at(11)), None);
         assert_eq!(workers.active(at(11)), None);
         workers.started(1, at(11));
-        assert!(workers.tell(1, WorkerState::Online, at(12)));
+        assert!(workers.tell(1, WorkerState::Online, at(12), at(12)));
         assert_eq!(workers.alive(at(12)), Some((1, true)));
-        workers.tell(1, alive(0), at(13));
+        assert!(!workers.tell(1, WorkerState::Online, at(12), at(13)));
+        workers.tell(1, alive(0), at(13), at(13));
         assert_eq!(workers.alive(at(13)), Some((1, true)));
-        assert!(!workers.tell(1, WorkerState::Offline, at(14)));
+        assert!(!workers.tell(1, WorkerState::Offline, at(14), at(14)));
         assert_eq!(workers.alive(at(14)), None);
     }
 }

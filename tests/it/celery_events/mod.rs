@@ -1,9 +1,12 @@
 //! Celery's events: real workers with `-E` on real brokers, and streams of events as Celery writes
 //! them. What tailback tells of them is compared with what the tasks wrote down themselves.
 
+mod clocks;
+mod elsewhere;
 mod faults;
 mod rabbitmq;
 mod redis;
+mod stalls;
 
 use crate::support::metrics::Metrics;
 use crate::support::process::PATIENCE;
@@ -77,6 +80,19 @@ fn compare_waits(metrics: &Metrics, queue: &str, truth: &[f64]) {
             "{bound}: {bucket:?} {range:?}"
         );
     }
+}
+
+/// The same while a real producer publishes every event a second time.
+fn compare_twice_told(tailback: &Tailback, celery: &Celery, dir: &Path) {
+    let _echo = celery.echo_events(dir);
+    compare(tailback, celery, dir);
+    // They were there indeed.
+    let metrics = tailback.metrics();
+    let heard = |event: &str| metrics.sum("tailback_events_total", &[("event", event)]);
+    assert_eq!(
+        (heard("sent"), heard("started")),
+        (2.0 * 157.0, 2.0 * 157.0)
+    );
 }
 
 /// Sends tasks, starts a worker once they have waited, and compares all that is told of them.

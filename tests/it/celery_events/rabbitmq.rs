@@ -6,7 +6,7 @@ use crate::support::rabbitmq::RabbitMq;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-fn list(rabbit: &RabbitMq, what: &str, vhost: &str) -> Vec<Value> {
+pub(super) fn list(rabbit: &RabbitMq, what: &str, vhost: &str) -> Vec<Value> {
     let vhost = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
     let answer = rabbit
         .api("GET", &format!("/api/{what}/{vhost}"), None)
@@ -14,14 +14,14 @@ fn list(rabbit: &RabbitMq, what: &str, vhost: &str) -> Vec<Value> {
     answer.as_array().unwrap().clone()
 }
 
-fn names(rabbit: &RabbitMq, what: &str, vhost: &str) -> Vec<String> {
+pub(super) fn names(rabbit: &RabbitMq, what: &str, vhost: &str) -> Vec<String> {
     let all = list(rabbit, what, vhost);
     all.iter()
         .map(|one| one["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
-fn config(rabbit: &RabbitMq, url: &str) -> String {
+pub(super) fn config(rabbit: &RabbitMq, url: &str) -> String {
     format!(
         "[defaults]\ninterval = '1s'\ndiscovery_interval = '1s'\n[brokers.main.rabbitmq]\n\
          url = '{url}'\nmanagement_url = 'http://{}'\n[brokers.main.rabbitmq.celery]\nevents = true\n",
@@ -86,4 +86,14 @@ fn what_celery_tells_on_rabbitmq_is_what_its_tasks_wrote_down() {
     eventually("our queue is gone", PATIENCE, || {
         ours().is_none().then_some(())
     });
+}
+
+#[test]
+fn events_that_come_twice_on_rabbitmq_change_nothing() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let dir = tempfile::tempdir().unwrap();
+    let celery = telling(&rabbit.url(&vhost));
+    let tailback = Tailback::start_config(&config(rabbit, &rabbit.url(&vhost)));
+    compare_twice_told(&tailback, &celery, dir.path());
 }

@@ -45,6 +45,13 @@ fn what_celery_tells_on_redis_is_what_its_tasks_wrote_down() {
 }
 
 #[test]
+fn events_that_come_twice_on_redis_change_nothing() {
+    let redis = redis();
+    let tailback = Tailback::start_config(&config(&redis.url()));
+    compare_twice_told(&tailback, &telling(&redis.url()), redis.dir());
+}
+
+#[test]
 fn a_task_is_the_example_of_its_bucket() {
     let redis = redis();
     bind(&redis, "jobs");
