@@ -171,4 +171,19 @@ mod tests {
         assert_eq!((waiting.take(4), waiting.len()), (None, 1));
         assert_eq!(waiting.take(5), Some((None, 1)));
     }
+
+    #[test]
+    fn a_million_tasks_take_no_more_than_they_may_however_many_come_after_them() {
+        const LIMIT: u64 = 1_000_000;
+        let now = Timestamp::from_micros(1_795_000_000_000_000);
+        let mut waiting = Waiting::new(LIMIT as usize);
+        let hash = std::hash::RandomState::new();
+        let kept = (0..2 * LIMIT).filter(|task| {
+            let key = std::hash::BuildHasher::hash_one(&hash, task);
+            waiting.insert(key, Some(now), 1, now)
+        });
+        assert!(kept.eq(0..LIMIT), "the oldest are kept, and no others");
+        let bytes = waiting.tasks.capacity() * 8 / 7 * (size_of::<(u64, Since)>() + 1);
+        assert!(bytes <= 36_000_000, "{bytes}");
+    }
 }
