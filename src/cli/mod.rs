@@ -48,7 +48,7 @@ enum Command {
     Demo(DemoArgs),
     /// Show the queues in the terminal, worst first.
     Top(top::TopArgs),
-    /// Write files for other programs: alert rules, dashboards.
+    /// Write files: alert rules, dashboards, KEDA's objects, access rules, the configuration.
     #[command(subcommand)]
     Generate(generate::Generate),
     /// Print a completion script for a shell.
@@ -116,24 +116,22 @@ pub fn main() -> ExitCode {
         Some(Command::Demo(args)) => demo(&args),
         Some(Command::Top(args)) => top::top(args),
         Some(Command::Generate(what)) => match generate::generate(what) {
-            Ok(text) => {
-                // Nothing can be done about a closed output.
-                std::io::stdout().write_all(text.as_bytes()).ok();
-                0
-            }
+            Ok(text) => print(text.as_bytes()),
             Err((code, error)) => fail(code, &error),
         },
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "tailback",
-                &mut std::io::stdout(),
-            );
-            0
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tailback", &mut script);
+            print(&script)
         }
     };
     code.into()
+}
+
+fn print(text: &[u8]) -> u8 {
+    // Nothing can be done about a closed output.
+    std::io::stdout().write_all(text).ok();
+    0
 }
 
 fn run(args: RunArgs) -> u8 {

@@ -46,7 +46,8 @@ pub const NEEDED: [&str; 32] = [
 ];
 
 /// What tailback does without where it is refused: the server's version, its counters of calls, by which
-/// jobs are counted that come and go between two polls, and a name in `CLIENT LIST`.
+/// jobs are counted that come and go between two polls, which run of the server it is, and a name in
+/// `CLIENT LIST`.
 pub const USEFUL: [&str; 3] = ["client|setname", "hello", "info"];
 
 /// For the nodes of a cluster besides.
