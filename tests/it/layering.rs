@@ -117,8 +117,8 @@ fn pure_folders_do_no_io() {
 #[test]
 fn every_layout_file_has_a_row() {
     let helpers = [
-        "mod", "glob", "heads", "marker", "name", "rabbitmq", "redis", "running", "tally",
-        "testing",
+        "mod", "glob", "heads", "marker", "name", "prefix", "rabbitmq", "redis", "running",
+        "tally", "testing",
     ];
     let table = fs::read_to_string(src().join("layout/mod.rs")).unwrap();
     for entry in fs::read_dir(src().join("layout")).unwrap() {
