@@ -261,6 +261,8 @@ impl Pass {
         for ((layout, key, _), page) in batch.into_iter().zip(pages) {
             let page = match page {
                 Ok(page) => page,
+                // Somebody else's key of that name, so the system is not here.
+                Err(refusal) if refusal.kind == RefusalKind::WrongType => continue,
                 Err(refusal) => {
                     if let Some(bound) = catalogue.layouts.get(layout) {
                         self.complain(bound.system, &key, &refusal);

@@ -114,3 +114,31 @@ fn every_queue_of_every_system_is_found_once_and_nothing_else() {
     }
     assert!(fetched.values().all(|times| *times == 1), "{fetched:?}");
 }
+
+#[test]
+fn an_application_that_has_keys_of_the_registries_names_is_no_job_system() {
+    let redis = redis();
+    redis.cli(&["RPUSH", "jobs", "a"]);
+    redis.cli(&["SET", "queues", "till-1,till-2"]);
+    redis.cli(&["HSET", "resque:queues", "till", "1"]);
+    redis.cli(&["RPUSH", "asynq:queues", "till"]);
+    redis.cli(&["ZADD", "rq:queues", "1", "till"]);
+    redis.cli(&["SET", "_kombu.binding.till", "x"]);
+    let monitor = Monitor::start(&redis);
+    let config = quick(&redis.url()) + "[brokers.main.redis.list]\nkeys = ['jobs']\n";
+    let tailback = Tailback::start_config(&config);
+    let asked = |key: &str| {
+        let commands = monitor.commands();
+        let asked = commands
+            .iter()
+            .filter(|words| words[0] == "sscan" && words[1] == key);
+        asked.count()
+    };
+    let names = ["queues", "resque:queues", "asynq:queues", "rq:queues"];
+    let metrics = tailback.wait_until("three searches", PATIENCE, |_| {
+        names.iter().all(|name| asked(name) >= 3)
+    });
+    assert_eq!(shown(&metrics), [("list".to_owned(), "jobs".to_owned())]);
+    assert_eq!(metrics.sum("tailback_poll_errors_total", &[]), 0.0);
+    assert_eq!(tailback.logged("WARN"), Vec::<String>::new());
+}
