@@ -1,7 +1,8 @@
 """Sends tasks of celery_app and counts what waits, as Celery's own library sees it.
 
     celery_client.py send QUEUE COUNT [--task noop] [--arg X] [--priority P] [--countdown S]
-                                      [--timestamp] [--payload BYTES] [--record PATH]
+                                      [--timestamp] [--payload BYTES]
+                                      [--record PATH] [--work S] [--due-later N]
     celery_client.py depth QUEUE...
     celery_client.py purge QUEUE
 
@@ -11,6 +12,7 @@ purged.
 
 import argparse
 import json
+import os
 import time
 
 import celery_app
@@ -29,11 +31,16 @@ def send(args):
         positional = ["x" * args.payload]
     before = time.time()
     with app.producer_or_acquire() as producer:
-        for _ in range(args.count):
+        for number in range(args.count):
             if args.timestamp:
                 options["timestamp"] = int(time.time())
             if args.record:
-                task, positional = celery_app.record, [args.record, time.time()]
+                task, positional = celery_app.record, [args.record, time.time(), args.work]
+            if args.due_later and number % args.due_later == 0:
+                # Nobody wants to know when it starts.
+                positional = [os.devnull, time.time(), 0]
+                task.apply_async(args=positional, producer=producer, countdown=3, **options)
+                continue
             task.apply_async(args=positional, producer=producer, **options)
     return {"sent": args.count, "before": before, "after": time.time()}
 
@@ -65,6 +72,8 @@ command.add_argument("--countdown", type=float)
 command.add_argument("--timestamp", action="store_true", help="set the message property")
 command.add_argument("--payload", type=int, help="bytes of the argument")
 command.add_argument("--record", help="file in which each task writes its own times")
+command.add_argument("--work", type=float, default=0.005, help="for how long each of these runs")
+command.add_argument("--due-later", type=int, help="one in so many of these is due in three seconds")
 command = commands.add_parser("depth")
 command.set_defaults(run=depth)
 command.add_argument("queues", nargs="+")

@@ -89,6 +89,12 @@ impl Watch {
         Self { poller, state }
     }
 
+    /// Counts waits in buckets with these upper bounds.
+    pub(super) fn counting_in(mut self, buckets: &Arc<[f64]>) -> Self {
+        self.state = self.state.with_wait_buckets(Arc::clone(buckets));
+        self
+    }
+
     /// One poll: each queue with the time that it tells of.
     pub(super) fn poll(&mut self) -> Vec<(QueueSnapshot, Option<Span>)> {
         let outcome = self.poller.poll();
