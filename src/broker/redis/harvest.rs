@@ -52,6 +52,7 @@ impl Harvest {
                 self.unreadable += 1;
                 (None, Some(refusal))
             }
+            Outcome::Foreign => (None, None),
         };
         let is_refused = refusal.is_some();
         if let Some(refusal) = refusal
@@ -60,13 +61,13 @@ impl Harvest {
             self.faults.push(explain(system, queue, &refusal));
         }
         let Some(mut observation) = observation else {
-            // There is nothing of it that could be kept, so it is tried every time.
+            // Of what is refused there is nothing that could be kept, so it is tried every time.
             self.sightings.push(Sighting {
                 layout,
                 raw,
                 observation: None,
                 has_jobs: false,
-                is_awake: true,
+                is_awake: is_refused,
                 fingerprint: 0,
             });
             return;

@@ -163,6 +163,8 @@ pub enum Outcome {
     Partly(Box<Observation>, Refusal),
     /// The queue cannot be read at all.
     Unreadable(Refusal),
+    /// What names the queue is not the job system's: there is none.
+    Foreign,
 }
 
 impl Outcome {

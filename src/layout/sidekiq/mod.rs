@@ -12,6 +12,9 @@
 //! `<identity>:work` since. So what runs is known as of the last beat. `info` tells which queues a
 //! process serves; since a thread runs one job at a time, threads are what we count as consumers.
 //! Up to 6 all keys can begin with `<namespace>:`.
+//!
+//! An application may have a set `queues` of its own: its members are taken for queues only once
+//! something else shows that Sidekiq is there.
 
 mod job;
 mod probe;
@@ -59,11 +62,13 @@ impl Layout for Sidekiq {
     }
 
     fn complaints(&self) -> Vec<Refusal> {
-        self.survey.complaint.clone().into_iter().collect()
+        let complaint = self.survey.complaint.iter();
+        complaint.filter(|_| self.survey.is_here).cloned().collect()
     }
 
     fn totals(&self) -> Option<SystemTotals> {
-        self.survey.totals.clone()
+        let totals = self.survey.totals.clone();
+        totals.filter(|_| self.survey.is_here)
     }
 
     fn lists(&mut self) -> Option<&mut Memory> {

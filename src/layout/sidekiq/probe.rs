@@ -55,6 +55,10 @@ impl Probe for SidekiqProbe<'_> {
             }
         }
         let lists = std::mem::take(&mut self.lists);
+        self.layout.survey.is_here |= lists.iter().any(|list| match &list.len {
+            Ok(ready) => *ready > 0,
+            Err(refusal) => refusal.kind != RefusalKind::WrongType,
+        });
         let behind = std::mem::take(&mut self.behind);
         let queues = self.queues.iter().zip(lists).zip(behind);
         Step::Done(
@@ -102,6 +106,9 @@ fn observe(
     behind: Vec<Reply>,
     layout: &mut Sidekiq,
 ) -> Outcome {
+    if !layout.survey.is_here {
+        return Outcome::Foreign;
+    }
     let ready = match list.len {
         Err(refusal) => return Outcome::Unreadable(refusal),
         Ok(ready) => ready,

@@ -27,10 +27,14 @@ pub(super) struct Survey {
     asked: Vec<(Vec<u8>, Bytes)>,
     /// Why `running` is not as of this poll, if so.
     pub(super) not_running: Option<Reason>,
+    /// Whether there is more of Sidekiq than the set `queues`, a name that an application may well use:
+    /// a process, what one has counted, a job, or a namespace in the configuration.
+    pub(super) is_here: bool,
 }
 
 impl Survey {
     pub(super) fn new(keys: Prefix) -> Self {
+        let is_here = !keys.0.is_empty();
         Self {
             keys,
             totals: None,
@@ -41,6 +45,7 @@ impl Survey {
             tally: Tally::default(),
             asked: Vec::new(),
             not_running: None,
+            is_here,
         }
     }
 
@@ -106,7 +111,9 @@ impl Survey {
             ..Jobs::default()
         };
         let due = [next().first_due(), next().first_due()];
-        let counters = self.tally.read(next(), next())?;
+        let (processed, failed) = (next(), next());
+        self.is_here |= matches!(&processed, Reply::Bytes(count) if !count.is_empty());
+        let counters = self.tally.read(processed, failed)?;
         self.totals = Some(SystemTotals {
             system: System::Sidekiq,
             jobs,
@@ -116,6 +123,7 @@ impl Survey {
             counters,
         });
         let processes = next().count()?;
+        self.is_here |= processes > 0;
         if processes > u64::from(Read::MAX_ELEMENTS) {
             self.not_running = Some(Reason::TooMany);
             return Ok(Vec::new());
@@ -248,6 +256,7 @@ impl Survey {
             RefusalKind::NotPermitted => Reason::NotPermitted,
             _ => Reason::Undecodable,
         });
+        self.is_here |= refusal.kind == RefusalKind::NotPermitted;
         self.complaint = Some(refusal);
     }
 

@@ -112,6 +112,25 @@ fn sidekiq_7_and_8_in_one_queue_each_keep_their_unit() {
 }
 
 #[test]
+fn a_set_of_that_name_alone_is_no_sidekiq() {
+    let (mut layout, mut other) = (layout(), layout());
+    let mut keys = one_queue(&[]);
+    let is_foreign = |outcomes: &[Outcome]| matches!(outcomes, [Outcome::Foreign]);
+    assert!(is_foreign(&keys.poll(&mut *layout, NOW)));
+    assert_eq!(layout.totals(), None);
+    // Its first job shows it, and then it stays.
+    keys.list("queue:q", &[&job("a", "1795410401.5")]);
+    assert_eq!(observe(&keys, &mut *layout).jobs.ready, Some(1));
+    keys.list("queue:q", &[]);
+    assert_eq!(observe(&keys, &mut *layout).jobs.ready, Some(0));
+    assert!(layout.totals().is_some());
+    // So does what a process has once counted.
+    let mut keys = one_queue(&[]);
+    keys.put("stat:processed", Stored::Text(b"7".to_vec()));
+    assert_eq!(observe(&keys, &mut *other).jobs.ready, Some(0));
+}
+
+#[test]
 fn jobs_put_back_by_a_shutdown_do_not_hide_the_oldest() {
     let keys = one_queue(&[
         job("new", "1795410430.5"),

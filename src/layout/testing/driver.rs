@@ -105,6 +105,7 @@ impl Keyspace {
                 Outcome::Partly(_, refusal) | Outcome::Unreadable(refusal) => {
                     panic!("unreadable: {refusal:?}")
                 }
+                Outcome::Foreign => panic!("no queue"),
             })
             .collect()
     }

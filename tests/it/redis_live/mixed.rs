@@ -119,11 +119,12 @@ fn every_queue_of_every_system_is_found_once_and_nothing_else() {
 fn an_application_that_has_keys_of_the_registries_names_is_no_job_system() {
     let redis = redis();
     redis.cli(&["RPUSH", "jobs", "a"]);
-    redis.cli(&["SET", "queues", "till-1,till-2"]);
+    redis.cli(&["SADD", "queues", "till-1", "till-2"]);
     redis.cli(&["HSET", "resque:queues", "till", "1"]);
     redis.cli(&["RPUSH", "asynq:queues", "till"]);
     redis.cli(&["ZADD", "rq:queues", "1", "till"]);
     redis.cli(&["SET", "_kombu.binding.till", "x"]);
+    redis.cli(&["SET", "huey.note", "x"]);
     let monitor = Monitor::start(&redis);
     let config = quick(&redis.url()) + "[brokers.main.redis.list]\nkeys = ['jobs']\n";
     let tailback = Tailback::start_config(&config);
