@@ -35,9 +35,9 @@ fn main() {
     memory();
     println!(
         "| workload | poll | inside bounds | no max | head error, median / p95 s | relative | Little | depth | first seen \
-         | true wait p50 / p95 / p99 | tailback | until it runs | forecast off, without / with prefetched | started, seen / true | commands, bytes, scanned a poll |"
+         | true wait p50 / p95 / p99 | tailback | error | until it runs | forecast off, without / with prefetched | started, seen / true | commands, bytes, scanned a poll |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for scenario in scenarios(7200.0) {
         for interval in [0.5, 1.0, 5.0, 15.0] {
             let mut run = run(&scenario, interval, 0.0, true);
@@ -48,10 +48,11 @@ fn main() {
                     estimated(&run.view, share),
                 )
             });
+            let errors = waits.map(|(truth, told)| (told - truth).abs());
             let starts = [0.5, 0.95, 0.99].map(|share| quantile(&mut run.true_starts, share));
             let percent = |share: f64| format!("{:.1} %", 100.0 * share);
             println!(
-                "| {} | {interval} s | {:.2} % of {} | {} | {:.2} / {:.2} | {} | {} | {} | {} | {:.2} / {:.2} / {:.2} | {:.2} / {:.2} / {:.2} | {:.2} / {:.2} / {:.2} | {} / {} | {} / {} | {:.1}, {:.0}, {:.1} |",
+                "| {} | {interval} s | {:.2} % of {} | {} | {:.2} / {:.2} | {} | {} | {} | {} | {:.2} / {:.2} / {:.2} | {:.2} / {:.2} / {:.2} | {:.2} / {:.2} / {:.2} | {:.2} / {:.2} / {:.2} | {} / {} | {} / {} | {:.1}, {:.0}, {:.1} |",
                 scenario.name,
                 100.0 * run.inside as f64 / run.scored.max(1) as f64,
                 run.scored,
@@ -68,6 +69,9 @@ fn main() {
                 waits[0].1,
                 waits[1].1,
                 waits[2].1,
+                errors[0],
+                errors[1],
+                errors[2],
                 starts[0],
                 starts[1],
                 starts[2],

@@ -7,6 +7,7 @@ use crate::support::tailback::{Tailback, quick};
 use redis::{Connection, Pipeline};
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const KEY: &str = "jobs";
@@ -38,15 +39,32 @@ fn now() -> f64 {
 impl Used {
     /// It is empty when tailback comes.
     fn new() -> Self {
+        Self::holding(0)
+    }
+
+    /// So many are there when tailback comes.
+    fn holding(before: usize) -> Self {
         let redis = Redis::start(RedisOptions::default());
+        let mut connection = redis.connection();
+        let payloads: Vec<String> = (0..before)
+            .map(|job| format!("{{\"old\": {job}}}"))
+            .collect();
+        let began = now();
+        for payloads in payloads.chunks(10_000) {
+            let mut push = redis::cmd("LPUSH");
+            push.arg(KEY).arg(payloads);
+            push.exec(&mut connection).unwrap();
+        }
+        let pushed = (began, now());
         let list = format!("[brokers.main.redis.list]\nkeys = ['{KEY}']\n");
         let tailback = Tailback::start_config(&(quick(&redis.url()) + &list));
-        tailback.wait_jobs("list", KEY, "ready", 0);
+        tailback.wait_jobs("list", KEY, "ready", before as u64);
+        let jobs = payloads.into_iter().rev();
         Self {
             tailback,
-            connection: redis.connection(),
+            connection,
             redis,
-            waiting: VecDeque::new(),
+            waiting: jobs.map(|payload| Job { payload, pushed }).collect(),
             number: 0,
         }
     }
@@ -143,10 +161,8 @@ fn push_one(pipe: &mut Pipeline, jobs: &mut Vec<Job>, payload: String) {
 }
 
 fn take(pipe: &mut Pipeline, jobs: &mut Vec<Job>, count: usize) {
-    for _ in 0..count {
-        pipe.rpop(KEY, None).ignore();
-        jobs.pop();
-    }
+    pipe.rpop(KEY, NonZeroUsize::new(count)).ignore();
+    jobs.truncate(jobs.len() - count);
 }
 
 fn basis(body: &Value) -> &str {
@@ -305,4 +321,62 @@ fn what_is_put_back_at_the_head_has_a_lower_bound_until_it_is_gone() {
     list.take(7);
     list.push(1);
     list.seen();
+}
+
+#[test]
+fn a_backlog_of_100_000_from_before_has_a_lower_bound_until_what_came_since_is_at_the_head() {
+    let mut list = Used::holding(100_000);
+    let cold = |list: &Used| {
+        let body = list.seen();
+        assert_eq!(basis(&body), "cold", "{body}");
+        assert!(body["latency_max_seconds"].is_null(), "{body}");
+        assert_eq!(
+            body["latency_seconds"], body["latency_min_seconds"],
+            "{body}"
+        );
+        body["latency_min_seconds"].as_f64().unwrap()
+    };
+    let first = cold(&list);
+    list.push(50);
+    assert!(cold(&list) > first);
+    list.take(99_990);
+    cold(&list);
+    list.take(10);
+    let body = list.seen();
+    assert_eq!(basis(&body), "curve", "{body}");
+    assert_eq!(body["started_total"], 100_000, "{body}");
+    // Nothing is known of how long they waited, but that they did.
+    assert_eq!(body["flow"]["censored_total"], 100_000, "{body}");
+    assert_eq!(body["flow"]["waits_count"], 0, "{body}");
+    list.take(50);
+    assert_eq!(list.seen()["flow"]["waits_count"], 50);
+}
+
+#[test]
+fn jobs_too_large_to_be_remembered_have_bounds_that_hold_and_are_not_fetched() {
+    let mut list = Used::new();
+    let bytes = |list: &Used| {
+        let labels = [("direction", "received")];
+        list.tailback
+            .metrics()
+            .sum("tailback_broker_bytes_total", &labels)
+    };
+    let large = |pipe: &mut Pipeline, jobs: &mut Vec<Job>, number: &mut usize, count| {
+        for _ in 0..count {
+            *number += 1;
+            push_one(pipe, jobs, format!("{number}{}", "x".repeat(100_000)));
+        }
+    };
+    list.change(|pipe, jobs, number| large(pipe, jobs, number, 20));
+    list.seen();
+    let before = bytes(&list);
+    for _ in 0..8 {
+        list.change(|pipe, jobs, number| {
+            take(pipe, jobs, 2);
+            large(pipe, jobs, number, 3);
+        });
+        list.seen();
+    }
+    let fetched = bytes(&list) - before;
+    assert!(fetched < 100_000.0, "{fetched} bytes");
 }

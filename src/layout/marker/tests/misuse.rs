@@ -138,3 +138,33 @@ fn what_is_put_back_at_the_head_leaves_a_lower_bound() {
     assert!(!list.push(4).checked());
     assert!(list.pop(12).checked());
 }
+
+#[test]
+fn elements_too_large_to_be_remembered_leave_bounds_and_are_fetched_once_a_minute() {
+    for unique in [true, false] {
+        let mut list = Tracked::new(unique);
+        list.poll();
+        let push = |list: &mut Tracked, count| {
+            for job in 0..count {
+                let element = format!("{} {job} {}", list.now, "x".repeat(20_000));
+                list.elements.push_front((element.into_bytes(), list.now));
+            }
+        };
+        push(&mut list, 30);
+        list.checked();
+        for _ in 0..20 {
+            push(&mut list, 4);
+            list.pop(3).checked();
+            let marks = list.memory.get(&b"q".as_slice().into(), 0);
+            let held = marks.held.as_ref().unwrap();
+            assert!(held.tail.is_none() && held.near.is_none() && held.front.is_none());
+        }
+        let marks = list.memory.get(&b"q".as_slice().into(), 0);
+        let mut watch = Watch::new(b"q".as_slice().into(), Side::Right, list.kind, marks);
+        let Read::Atomic(_, reads) = watch.ask(50, false, &list.memory) else {
+            panic!("a transaction");
+        };
+        // What job systems write has a size that is asked first, and a head that is read for its time.
+        assert_eq!(reads.len(), 1 + usize::from(unique), "{reads:?}");
+    }
+}
