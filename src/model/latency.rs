@@ -191,6 +191,14 @@ mod tests {
         Timestamp::from_micros(secs * 1_000_000)
     }
 
+    /// The age, and since when, as of a poll in this window.
+    fn seen(head: Head, from: Timestamp, to: Timestamp) -> (Age, Timestamp) {
+        match Latency::from_head(head, Window { from, to }) {
+            Latency::Known { age, since, .. } => (age, since),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_whole_second_timestamp_leaves_a_second_of_doubt() {
         let head = Head::Since {
@@ -199,15 +207,7 @@ mod tests {
             upper_is_hard: true,
             source: LatencySource::Broker,
         };
-        let Latency::Known { age, .. } = Latency::from_head(
-            head,
-            Window {
-                from: at(110),
-                to: at(112),
-            },
-        ) else {
-            panic!("known");
-        };
+        let (age, _) = seen(head, at(110), at(112));
         assert_eq!(age.min, Duration::from_secs(9));
         assert_eq!(age.max, Some(Duration::from_secs(12)));
     }
@@ -215,15 +215,7 @@ mod tests {
     #[test]
     fn a_producer_whose_clock_is_ahead_gives_zero_and_not_a_negative_age() {
         let head = Head::exactly(at(500), LatencySource::Message);
-        let Latency::Known { age, since, .. } = Latency::from_head(
-            head,
-            Window {
-                from: at(110),
-                to: at(112),
-            },
-        ) else {
-            panic!("known");
-        };
+        let (age, since) = seen(head, at(110), at(112));
         assert_eq!((age.estimate, age.min), (Duration::ZERO, Duration::ZERO));
         assert_eq!(since, at(112));
     }
@@ -263,10 +255,7 @@ mod tests {
                 upper_is_hard: true,
                 source: LatencySource::Message,
             };
-            let window = Window { from: at(c.min(d)), to: at(c.max(d)) };
-            let Latency::Known { age, .. } = Latency::from_head(head, window) else {
-                panic!("known");
-            };
+            let (age, _) = seen(head, at(c.min(d)), at(c.max(d)));
             prop_assert!(age.min <= age.estimate);
             prop_assert!(age.estimate <= age.max.unwrap());
         }
