@@ -4,6 +4,7 @@ mod any_order;
 mod in_order;
 mod late;
 mod queue;
+mod totals;
 mod vectors;
 
 use super::*;

@@ -44,6 +44,25 @@ fn a_lower_bound_becomes_exact_when_the_observed_part_reaches_the_head() {
 }
 
 #[test]
+fn what_was_taken_before_the_first_poll_and_is_put_back_is_as_old_as_the_bound_at_least() {
+    let mut memory = FlowMemory::default();
+    let first = LineSample {
+        arrivals: Arrivals {
+            is_first: true,
+            ..arrivals(0)
+        },
+        ..line(0, 10, 0)
+    };
+    apply(&mut memory, 0.0, &[first]);
+    let Latency::Known { age, .. } = apply(&mut memory, 5.0, &[line(0, 14, 0)]) else {
+        panic!("known");
+    };
+    assert_eq!((age.min.as_secs_f64(), age.max), (5.0, None));
+    assert_eq!(age.estimate, age.min);
+    assert_eq!(memory.view().unwrap().basis, FlowBasis::PutBack);
+}
+
+#[test]
 fn a_time_at_the_head_is_exact_unless_the_polls_have_shown_otherwise() {
     let stamped = |at: f64| LineSample {
         head: LineHead {
