@@ -1,6 +1,6 @@
 //! Secrets that cannot be printed by accident, and URLs without their credentials.
 
-use crate::config::{Endpoint, HttpApi, RedisTopology};
+use crate::config::{Endpoint, HttpApi, RedisTopology, Sentinels};
 use std::fmt;
 use url::Url;
 
@@ -66,10 +66,8 @@ pub fn endpoint(endpoint: &Endpoint) -> String {
             match &redis.topology {
                 RedisTopology::Single(host) => format!("{s}://{host}/{db}"),
                 RedisTopology::Unix(path) => format!("redis+unix://{}?db={db}", path.display()),
-                RedisTopology::Sentinel {
-                    sentinels, master, ..
-                } => {
-                    format!("{s}+sentinel://{}/{master}/{db}", list(sentinels))
+                RedisTopology::Sentinel(Sentinels { hosts, master, .. }) => {
+                    format!("{s}+sentinel://{}/{master}/{db}", list(hosts))
                 }
                 RedisTopology::Cluster(nodes) => format!("{s}+cluster://{}", list(nodes)),
             }

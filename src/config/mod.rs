@@ -186,14 +186,18 @@ pub enum RedisTopology {
     Unix(PathBuf),
     /// `redis+sentinel://[user@]s1:26379,s2:26379/mymaster/0`, `rediss+sentinel://…`. The
     /// sentinels' own credentials are `sentinel_username` and `sentinel_password_*`.
-    Sentinel {
-        sentinels: Vec<HostPort>,
-        master: String,
-        username: Option<String>,
-        password: Option<Secret>,
-    },
+    Sentinel(Sentinels),
     /// `redis+cluster://[user@]n1:6379,n2:6379`, `rediss+cluster://…`
     Cluster(Vec<HostPort>),
+}
+
+/// Who knows which server is the master of this name, and how to log in to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentinels {
+    pub hosts: Vec<HostPort>,
+    pub master: String,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

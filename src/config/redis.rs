@@ -5,7 +5,9 @@ use super::environment::Environment;
 use super::fault::Placed;
 use super::reader::Table;
 use super::url::{BrokerUrl, decode};
-use super::{Arq, Bullmq, Dramatiq, HostPort, Huey, Redis, RedisTopology, Resque, Taskiq, systems};
+use super::{
+    Arq, Bullmq, Dramatiq, HostPort, Huey, Redis, RedisTopology, Resque, Sentinels, Taskiq, systems,
+};
 use std::path::PathBuf;
 
 const REDIS_PORT: u16 = 6379;
@@ -136,12 +138,12 @@ pub(super) fn read(table: &Table<'_>, env: &Environment) -> Option<Redis> {
         Form::Single => RedisTopology::Single(hosts.into_iter().next()?),
         Form::Unix => RedisTopology::Unix(PathBuf::from(path)),
         Form::Cluster => RedisTopology::Cluster(hosts),
-        Form::Sentinel => RedisTopology::Sentinel {
-            sentinels: hosts,
+        Form::Sentinel => RedisTopology::Sentinel(Sentinels {
+            hosts,
             master: path,
             username: sentinel.username.map(|username| username.value),
             password: sentinel.password.map(|password| password.value),
-        },
+        }),
     };
     Some(Redis {
         topology,

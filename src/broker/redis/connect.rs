@@ -7,9 +7,8 @@ use super::session::{Session, SlotRange};
 use crate::broker::BrokerError;
 use crate::broker::tls::TlsContext;
 use crate::broker::wire::{self, Meter};
-use crate::config::{HostPort, Redis, RedisTopology};
+use crate::config::{HostPort, Redis, RedisTopology, Sentinels};
 use crate::model::ErrorKind;
-use crate::redact::Secret;
 use redis::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -40,15 +39,9 @@ impl Connector<'_> {
                 let hello = node.hello().await;
                 (node, hello)
             }
-            RedisTopology::Sentinel {
-                sentinels,
-                master,
-                username,
-                password,
-            } => {
-                let sentinel_login = sentinel_login(username, password);
-                let master = |sentinel| self.master_by(sentinel, master, &sentinel_login, &login);
-                first(sentinels, master).await?
+            RedisTopology::Sentinel(sentinels) => {
+                let master = |sentinel| self.master_by(sentinel, sentinels, &login);
+                first(&sentinels.hosts, master).await?
             }
             // The first seed that answers tells of every master.
             RedisTopology::Cluster(seeds) => {
@@ -68,19 +61,12 @@ impl Connector<'_> {
             }
             RedisTopology::Single(host) => self.dial(host).await,
             RedisTopology::Cluster(seeds) => first(seeds, |seed| self.dial(seed)).await,
-            RedisTopology::Sentinel {
-                sentinels,
-                master,
-                username,
-                password,
-            } => {
-                let login = sentinel_login(username, password);
-                let (login, master) = (&login, master.as_str());
+            RedisTopology::Sentinel(sentinels) => {
                 let stream = |sentinel| async move {
-                    let address = self.address_of(sentinel, master, login).await?;
+                    let address = self.address_by(sentinel, sentinels).await?;
                     self.dial(&address).await
                 };
-                first(sentinels, stream).await
+                first(&sentinels.hosts, stream).await
             }
         }
     }
@@ -100,13 +86,22 @@ impl Connector<'_> {
     }
 
     /// What a sentinel says is the master's address.
-    async fn address_of(
+    async fn address_by(
         &self,
         sentinel: &HostPort,
-        master: &str,
-        login: &Login,
+        Sentinels {
+            master,
+            username,
+            password,
+            ..
+        }: &Sentinels,
     ) -> Result<HostPort, BrokerError> {
-        let mut asked = self.node(sentinel, login).await?;
+        let login = Login {
+            username: username.clone(),
+            password: password.clone(),
+            db: 0,
+        };
+        let mut asked = self.node(sentinel, &login).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let answer = asked.raw("sentinel", &question).await?;
@@ -122,19 +117,19 @@ impl Connector<'_> {
     async fn master_by(
         &self,
         sentinel: &HostPort,
-        master: &str,
-        sentinel_login: &Login,
+        sentinels: &Sentinels,
         login: &Login,
     ) -> Result<(Node, Hello), BrokerError> {
-        let address = self.address_of(sentinel, master, sentinel_login).await?;
+        let address = self.address_by(sentinel, sentinels).await?;
         let mut node = self.node(&address, login).await?;
         let hello = node.hello().await;
         if hello.role.as_deref().is_some_and(|role| role != "master") {
             return Err(BrokerError::new(
                 ErrorKind::Protocol,
                 format!(
-                    "the sentinel {sentinel} names {address} as the master of `{master}`, which \
-                     is a replica; a failover is under way"
+                    "the sentinel {sentinel} names {address} as the master of `{}`, which is a \
+                     replica; a failover is under way",
+                    sentinels.master
                 ),
             ));
         }
@@ -184,14 +179,6 @@ async fn first<'a, T, Answer: Future<Output = Result<T, BrokerError>>>(
         }
     }
     Err(last)
-}
-
-fn sentinel_login(username: &Option<String>, password: &Option<Secret>) -> Login {
-    Login {
-        username: username.clone(),
-        password: password.clone(),
-        db: 0,
-    }
 }
 
 /// Masters and their slot ranges out of a `CLUSTER SLOTS` reply. An empty host means the node that

@@ -17,11 +17,13 @@ fn redis_at(url: &str) -> Redis {
 #[test]
 fn redis_urls() {
     let single = |host, port| RedisTopology::Single(at(host, port));
-    let sentinel = |sentinels: Vec<HostPort>| RedisTopology::Sentinel {
-        sentinels,
-        master: "mymaster".to_owned(),
-        username: None,
-        password: None,
+    let sentinel = |hosts: Vec<HostPort>| {
+        RedisTopology::Sentinel(Sentinels {
+            hosts,
+            master: "mymaster".to_owned(),
+            username: None,
+            password: None,
+        })
     };
     for (url, topology, db, tls) in [
         ("redis://cache", single("cache", 6379), 0, false),

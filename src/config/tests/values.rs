@@ -40,14 +40,12 @@ fn passwords_from_files_and_variables() {
         ),
         (Some("me"), "one")
     );
-    let RedisTopology::Sentinel {
-        username, password, ..
-    } = &redis.topology
-    else {
+    let RedisTopology::Sentinel(sentinels) = &redis.topology else {
         panic!()
     };
+    let password = sentinels.password.as_ref().unwrap().expose();
     assert_eq!(
-        (username.as_deref(), password.as_ref().unwrap().expose()),
+        (sentinels.username.as_deref(), password),
         (Some("watch"), "two")
     );
 }
