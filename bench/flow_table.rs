@@ -1,4 +1,4 @@
-//! Prints the table of `docs/latency.md`: the flow model on simulated queues, two hours of each
+//! Prints the table of `bench/README.md`: the flow model on simulated queues, two hours of each
 //! workload, beside what others would say.
 
 #![allow(

@@ -1,6 +1,6 @@
 //! The flow model on simulated Celery queues whose truth is known: the real layout reads lists in
 //! memory, the real model makes latencies of it. The truth must be inside the bounds at every poll.
-//! `make bench-flow` prints the table of `docs/latency.md` over two hours of each workload.
+//! `make bench-flow` prints the table of `bench/README.md` over two hours of each workload.
 
 #![allow(
     unreachable_pub,
