@@ -1,11 +1,13 @@
-//! Asks for the pasts of those queues whose flow needs them, one by one: few queues are busy.
+//! Asks for the pasts of those queues whose flow needs them, each by itself: few queues are busy.
 
+use super::join::each;
 use super::{RabbitMqSource, is_out_of_reach};
 use crate::broker::BrokerError;
 use crate::clock;
 use crate::layout::rabbitmq::QueueRow;
 use crate::layout::rabbitmq::flow::Asked;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 impl RabbitMqSource {
@@ -35,24 +37,29 @@ impl RabbitMqSource {
         };
         let (mut all, mut fault) = (HashMap::new(), None);
         for want in state.flows.wants(rows, list.to) {
-            let mut histories = HashMap::new();
             let from = clock::now().mono;
-            let mut to = from;
-            for name in want.names {
+            let is_over = AtomicBool::new(false);
+            let outcomes = each(want.names, async |name: String| {
+                if is_over.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
                 let range = (want.age, want.step);
                 let answer = management.history(vhost, &name, range).await;
-                to = clock::now().mono;
-                let mut is_over = to.saturating_duration_since(answered) > self.history_time;
-                match answer {
-                    Ok(history) => histories.extend(history.map(|history| (name, history))),
-                    Err(error) => {
-                        // The others would have to wait for the same.
-                        is_over |= is_out_of_reach(&error);
-                        fault = fault.or(Some(error));
-                    }
+                let took = clock::now().mono.saturating_duration_since(answered);
+                // The others would have to wait for the same.
+                let is_in_vain = answer.as_ref().is_err_and(is_out_of_reach);
+                if took > self.history_time || is_in_vain {
+                    is_over.store(true, Ordering::Relaxed);
                 }
-                if is_over {
-                    break;
+                Ok(answer?.map(|history| (name, history)))
+            })
+            .await;
+            let to = clock::now().mono;
+            let mut histories = HashMap::new();
+            for outcome in outcomes {
+                match outcome {
+                    Ok(history) => histories.extend(history),
+                    Err(error) => fault = fault.or(Some(error)),
                 }
             }
             let asked = Asked {

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub(super) const MAX_BODY_BYTES: usize = 16 << 20;
 /// So many requests are under way at once: one that is slow holds up none of the others, and the
 /// broker is not made to answer all of them at the same time.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
 /// Takes the body of a good answer as it comes in.
 pub(super) trait Sink: Send {

@@ -1,7 +1,9 @@
 //! Several futures at once, without tasks of their own: what is dropped takes all of them along.
 
+use super::http::LANES;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 /// Drives all of them at once, started in their order.
@@ -24,4 +26,22 @@ pub(super) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         Poll::Ready(std::mem::take(&mut outputs).into_iter().flatten().collect())
     })
     .await
+}
+
+/// Does the same with each item, in their order, with as many at once as there may be requests.
+pub(super) async fn each<T, F: Future>(
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> F,
+) -> Vec<F::Output> {
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lane = async || {
+        let mut outputs = Vec::new();
+        while let Some(item) = next() {
+            outputs.push(work(item).await);
+        }
+        outputs
+    };
+    let lanes = join((0..LANES).map(|_| lane()).collect()).await;
+    lanes.into_iter().flatten().collect()
 }

@@ -149,39 +149,33 @@ impl RabbitMqSource {
     pub fn new(broker: &Broker, config: &config::RabbitMq) -> Self {
         let meter = Arc::new(Meter::default());
         let timeout = broker.poll.timeout;
-        let client = |nodes: &[HostPort], tls: bool, path_prefix: &str| {
-            Client::new(
-                nodes.to_vec(),
-                tls.then(|| config.tls.clone()),
-                path_prefix,
-                (&config.username, &config.password),
-                timeout,
-                Arc::clone(&meter),
-            )
-        };
-        let management = match &config.management {
-            HttpApi::Off => None,
-            HttpApi::Nodes {
+        // Clients of so many nodes each; none of an API that is switched off.
+        let clients = |api: &HttpApi, together: usize| -> Vec<Client> {
+            let HttpApi::Nodes {
                 nodes,
                 tls,
                 path_prefix,
-            } => {
-                let client = client(nodes, *tls, path_prefix);
-                Some(Management::new(client, config.username.clone()))
-            }
+            } = api
+            else {
+                return Vec::new();
+            };
+            let client = |nodes: &[HostPort]| {
+                Client::new(
+                    nodes.to_vec(),
+                    tls.then(|| config.tls.clone()),
+                    path_prefix,
+                    (&config.username, &config.password),
+                    timeout,
+                    Arc::clone(&meter),
+                )
+            };
+            nodes.chunks(together).map(client).collect()
         };
-        let prometheus = match &config.prometheus {
-            HttpApi::Off => None,
-            HttpApi::Nodes {
-                nodes,
-                tls,
-                path_prefix,
-            } => {
-                let single = |node| client(std::slice::from_ref(node), *tls, path_prefix);
-                let nodes = nodes.iter().map(single).collect();
-                Some(Prometheus::new(nodes, &config.vhosts))
-            }
-        };
+        let management = clients(&config.management, usize::MAX).pop();
+        let management = management.map(|client| Management::new(client, config.username.clone()));
+        let prometheus = Some(clients(&config.prometheus, 1))
+            .filter(|nodes| !nodes.is_empty())
+            .map(|nodes| Prometheus::new(nodes, &config.vhosts));
         let named = config.declare.iter().chain(broker.queues.written().0);
         Self {
             presence: match management {
