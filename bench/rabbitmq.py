@@ -1,6 +1,6 @@
 """Measures what tailback costs a RabbitMQ with 10,000 queues: how long its polls take, and the share
-of a core that the broker uses beside what it uses by itself; then the same of the broker's own
-Prometheus plugin, scraped as often. Prints a Markdown table; bench/README.md says how to read it.
+of a core that the broker uses beside what it uses by itself, with and without the help of the
+broker's own Prometheus plugin; then the same of that plugin, scraped as often. Prints a Markdown table; bench/README.md says how to read it.
 
 usage: rabbitmq.py --tailback PATH [--queues 10000] [--busy 100] [--interval 15] [--rounds 3]
 """
@@ -21,8 +21,11 @@ from bench import get, memory, queue_names, start_tailback, value  # noqa: E402
 from children import Children  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
-# Polls or scrapes in one measurement.
-TIMES = 4
+# Polls or scrapes in one measurement: as many as fall into the two minutes after which RabbitMQ wakes
+# all its queues.
+TIMES = 8
+# Polls before that.
+WARM = 4
 FAMILIES = ("queue_coarse_metrics", "queue_metrics")
 DETAILED = "/metrics/detailed?" + "&".join(f"family={family}" for family in FAMILIES)
 
@@ -92,13 +95,13 @@ def measure_tailback(children, node, args, options=""):
         while value(port, f"{polls}_count") < count:
             time.sleep(0.1)
 
-    # The first poll asks for the past, which later ones do not.
-    wait_for_poll(2)
+    # The first poll asks for the past, which later ones do not, and the first few read all queues.
+    wait_for_poll(WARM)
     received = "tailback_broker_bytes_total"
     before = value(port, received)
     started, used, times = time.monotonic(), cpu(node.pid), []
     spent = value(port, f"{polls}_sum")
-    for count in range(3, 3 + TIMES):
+    for count in range(WARM + 1, WARM + 1 + TIMES):
         wait_for_poll(count)
         now = value(port, f"{polls}_sum")
         times.append(now - spent)
@@ -149,9 +152,11 @@ def main():
         for title, busy in (("all queues still", 0), (f"{args.busy} queues at work", args.busy)):
             traffic = Traffic(node.amqp, names[:busy])
             traffic.start()
+            with_plugin = f"prometheus_url = 'http://127.0.0.1:{node.prometheus}'"
             ways = {
                 "alone": lambda: measure_alone(node, args),
-                "tailback": lambda: measure_tailback(children, node, args),
+                "tailback": lambda: measure_tailback(children, node, args, with_plugin),
+                "tailback without the plugin": lambda: measure_tailback(children, node, args),
                 "plugin, the same families": lambda: measure_scrapes(node, args, DETAILED),
                 "plugin, per object": lambda: measure_scrapes(node, args, "/metrics/per-object"),
             }

@@ -117,6 +117,17 @@ impl Client {
         path: &str,
         sink: &mut dyn Sink,
     ) -> Result<Answer, BrokerError> {
+        self.stream_within(self.limit, what, path, sink).await
+    }
+
+    /// As [`Self::stream`], with another limit for the answer of each node.
+    pub(super) async fn stream_within(
+        &self,
+        limit: Duration,
+        what: &'static str,
+        path: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Answer, BrokerError> {
         // Nobody closes the semaphore.
         let _lane = self.lanes.acquire().await;
         let mut failures: Vec<BrokerError> = Vec::new();
@@ -128,7 +139,7 @@ impl Client {
             let node = connection.node;
             self.next.store(self.after(node), Ordering::Relaxed);
             first = node;
-            match self.exchange(connection, what, path, sink).await {
+            match self.exchange(connection, limit, (what, path), sink).await {
                 Ok(answer) => return Ok(answer),
                 // A node that was too slow is not asked twice. Any other failure may be no more
                 // than the server's closing of an idle connection.
@@ -143,7 +154,7 @@ impl Client {
         for _ in failures.len()..self.nodes.len() {
             self.next.store(self.after(node), Ordering::Relaxed);
             let outcome = match self.connect(node).await {
-                Ok(connection) => self.exchange(connection, what, path, sink).await,
+                Ok(connection) => self.exchange(connection, limit, (what, path), sink).await,
                 Err(error) => Err(error),
             };
             match outcome {
@@ -198,8 +209,8 @@ impl Client {
     async fn exchange(
         &self,
         mut connection: Connection,
-        what: &'static str,
-        path: &str,
+        limit: Duration,
+        (what, path): (&'static str, &str),
         sink: &mut dyn Sink,
     ) -> Result<Answer, BrokerError> {
         let node = self.node(connection.node);
@@ -238,9 +249,9 @@ impl Client {
             }
             Ok((status, kept))
         };
-        let (status, body) = timeout(self.limit, exchange)
+        let (status, body) = timeout(limit, exchange)
             .await
-            .map_err(|_| too_slow(&node, &format!("answer {path}"), self.limit))??;
+            .map_err(|_| too_slow(&node, &format!("answer {path}"), limit))??;
         if status.is_server_error() {
             return Err(BrokerError::new(
                 ErrorKind::Protocol,

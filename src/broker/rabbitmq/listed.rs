@@ -1,9 +1,10 @@
 //! A poll through the management API: all queues of all vhosts.
 
 use super::join::join;
-use super::management::{Listing, Management};
+use super::management::{FEW_PAGES, Known, Listing, Management};
 use super::prometheus;
 use super::round::{self, Read, Roster};
+use super::still::Marks;
 use super::{Presence, RabbitMqSource, VhostState};
 use crate::broker::BrokerError;
 use crate::clock::{self, Now};
@@ -11,6 +12,9 @@ use crate::layout::rabbitmq::{QueueRow, Vhost, is_internal};
 use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess, Window};
 use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
+
+/// So many polls pass before a list that was too slow in one piece is read so again.
+const POLLS_IN_PAGES: u32 = 20;
 
 /// What was read of one vhost.
 struct Lists {
@@ -45,6 +49,7 @@ impl RabbitMqSource {
             )
         })?;
         self.version = overview.version;
+        self.cluster = overview.cluster;
         self.counts_messages = overview.counts_messages;
         self.is_single_node = overview.is_single_node;
         for state in &mut self.states {
@@ -77,11 +82,13 @@ impl RabbitMqSource {
         if matches!(self.presence, Presence::Unknown) {
             self.reach_management().await?;
         }
+        let until = self.listing_ends();
+        let marks = self.read_marks(until).await;
         let Some(management) = &self.management else {
             return Ok(PollSuccess::default());
         };
-        let until = self.listing_ends();
-        let lists = read_lists(management, &self.vhosts, &self.states, until).await;
+        let states = (&self.vhosts[..], &self.states[..]);
+        let lists = read_lists(management, states, marks.as_ref(), until).await;
         let told = self.read_supplement().await;
         let mut success = PollSuccess::default();
         let mut roster = Roster::default();
@@ -94,7 +101,7 @@ impl RabbitMqSource {
                         let rows = &mut lists.queues.rows;
                         prometheus::supplement(rows, &scrape.told, (vhost, is_whole));
                     }
-                    self.take_in(at, lists, &mut roster).await
+                    self.take_in(at, lists, marks.as_ref(), &mut roster).await
                 }
                 Err(error) => Err(error),
             };
@@ -141,6 +148,7 @@ impl RabbitMqSource {
         &mut self,
         at: usize,
         lists: Lists,
+        marks: Option<&Marks>,
         roster: &mut Roster,
     ) -> Result<(u64, Vec<BrokerError>), BrokerError> {
         let Lists {
@@ -151,6 +159,15 @@ impl RabbitMqSource {
         } = lists;
         let Some(state) = self.states.get_mut(at) else {
             return Ok((0, Vec::new()));
+        };
+        let marks = marks.filter(|_| listing.pages > FEW_PAGES);
+        if let (Some(marks), Some(vhost)) = (marks, self.vhosts.get(at)) {
+            let still = &listing.still;
+            state.watch.learn(&listing.rows, still, vhost, marks);
+        }
+        state.in_pages = match state.in_pages {
+            0 if listing.is_slow => POLLS_IN_PAGES,
+            polls => polls.saturating_sub(1),
         };
         let are_exchanges_new = exchanges.is_some();
         if are_exchanges_new {
@@ -222,8 +239,8 @@ impl RabbitMqSource {
 /// Reads the lists of all vhosts at once, so that none has to wait for another's.
 async fn read_lists(
     management: &Management,
-    vhosts: &[String],
-    states: &[VhostState],
+    (vhosts, states): (&[String], &[VhostState]),
+    marks: Option<&Marks>,
     until: Instant,
 ) -> Vec<Result<Lists, BrokerError>> {
     let reading = vhosts.iter().zip(states).map(async |(vhost, state)| {
@@ -231,9 +248,20 @@ async fn read_lists(
             Some(_) => None,
             None => Some(management.exchanges(vhost, until).await?),
         };
-        let asked = clock::now();
-        let known = (&state.known, state.pages);
-        let queues = management.queues(vhost, known, until).await?;
+        let known = Known {
+            rows: &state.known,
+            pages: state.pages,
+            in_pages: state.in_pages > 0,
+        };
+        // What has not been read again is as old as the word that nothing has changed.
+        let asked = marks.map_or_else(clock::now, |marks| marks.asked);
+        let queues = match marks {
+            Some(marks) if known.pages > FEW_PAGES => {
+                let watched = (&state.watch, marks);
+                management.changed(vhost, &known, watched, until).await?
+            }
+            _ => management.queues(vhost, &known, until).await?,
+        };
         Ok(Lists {
             exchanges,
             queues,

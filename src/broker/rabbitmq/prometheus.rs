@@ -7,21 +7,30 @@
 use super::RabbitMqSource;
 use super::http::{Client, Sink};
 use super::join::join;
+use super::management::FEW_PAGES;
 use super::round::{self, Read, Roster};
+use super::still::Marks;
 use crate::broker::BrokerError;
 use crate::clock;
-use crate::layout::rabbitmq::detailed::{Detailed, FAMILIES};
+use crate::layout::rabbitmq::detailed::{Detailed, FAMILIES, PROCESSES};
 use crate::layout::rabbitmq::{QueueRow, Vhost, is_internal};
 use crate::model::{DropReason, ErrorKind, PollFailure, PollSuccess};
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A plugin that does not tell what queues have worked is not asked for it for so long.
+const NO_MARKS: Duration = Duration::from_secs(300);
 
 /// The Prometheus plugin of every node.
 pub(super) struct Prometheus {
     nodes: Vec<Client>,
     path: String,
+    /// Where the processes of the queues are told of, and nothing else.
+    processes: String,
     /// Why it was not to be had; it is not asked again before the next search.
     pub(super) absence: Option<BrokerError>,
 }
@@ -45,19 +54,19 @@ impl Sink for Detailed {
 impl Prometheus {
     /// `nodes` are clients of one node each.
     pub(super) fn new(nodes: Vec<Client>, vhosts: &[String]) -> Self {
-        let mut path = format!("/metrics/detailed?family={}", FAMILIES.join("&family="));
-        for vhost in vhosts {
-            // Writing to a string cannot fail.
-            write!(
-                path,
-                "&vhost={}",
-                utf8_percent_encode(vhost, NON_ALPHANUMERIC)
-            )
-            .ok();
-        }
+        let path = |families: &str| {
+            let mut path = format!("/metrics/detailed?family={families}");
+            for vhost in vhosts {
+                let vhost = utf8_percent_encode(vhost, NON_ALPHANUMERIC);
+                // Writing to a string cannot fail.
+                write!(path, "&vhost={vhost}").ok();
+            }
+            path
+        };
         Self {
             nodes,
-            path,
+            path: path(&FAMILIES.join("&family=")),
+            processes: path(PROCESSES),
             absence: None,
         }
     }
@@ -67,7 +76,12 @@ impl Prometheus {
         if let Some(absence) = &self.absence {
             return Err(absence.clone());
         }
-        let path = &self.path;
+        let outcome = self.ask(&self.path).await;
+        self.absence = outcome.as_ref().err().cloned();
+        outcome
+    }
+
+    async fn ask(&self, path: &str) -> Result<Scrape, BrokerError> {
         let reading = self.nodes.iter().map(async |node| {
             let mut told = Detailed::default();
             let answer = node.stream("http_detailed", path, &mut told).await?;
@@ -100,10 +114,7 @@ impl Prometheus {
         }
         match (told, faults.first()) {
             (Some(told), _) => Ok(Scrape { told, faults }),
-            (None, Some(first)) => {
-                self.absence = Some(first.clone());
-                Err(first.clone())
-            }
+            (None, Some(first)) => Err(first.clone()),
             (None, None) => Err(BrokerError::new(ErrorKind::Internal, "no node to ask")),
         }
     }
@@ -168,6 +179,26 @@ impl RabbitMqSource {
             success.faults.push(error.into());
         }
         Ok(self.finish(success, roster))
+    }
+
+    /// What the queues have worked, if there are so many that it is worth to ask and the nodes of the
+    /// management API's own cluster tell it.
+    pub(super) async fn read_marks(&mut self, until: Instant) -> Option<Marks> {
+        let is_worth = self.states.iter().any(|state| state.pages > FEW_PAGES);
+        let has_statistics = !self.management.as_ref()?.is_without_statistics();
+        let asked = clock::now();
+        if !is_worth || !has_statistics || self.no_marks_until.is_some_and(|at| asked.mono < at) {
+            return None;
+        }
+        let prometheus = self.prometheus.as_ref()?;
+        let enough = until.saturating_duration_since(asked.mono) / 4;
+        let asking = timeout_at(asked.mono + enough, prometheus.ask(&prometheus.processes));
+        let scrape = asking.await.ok().and_then(Result::ok);
+        let told = scrape
+            .map(|scrape| scrape.told)
+            .filter(|told| self.cluster.as_ref().is_some_and(|name| told.is_of(name)));
+        self.no_marks_until = told.is_none().then(|| asked.mono + NO_MARKS);
+        Some(Marks { told: told?, asked })
     }
 
     /// Where the management API has no statistics, the Prometheus plugin may: consumers and, from

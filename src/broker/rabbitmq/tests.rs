@@ -3,6 +3,7 @@
 
 mod answers;
 mod histories;
+mod many;
 mod pages;
 mod presence;
 mod slow;

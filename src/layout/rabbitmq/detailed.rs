@@ -16,7 +16,7 @@ mod labels;
 mod tests;
 
 use super::{Kind, QueueRow, Stats};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What to ask for; a node passes over families that it does not know.
 pub const FAMILIES: [&str; 4] = [
@@ -25,6 +25,8 @@ pub const FAMILIES: [&str; 4] = [
     "queue_delivery_metrics",
     "queue_exchange_metrics",
 ];
+/// Of them the one that tells of each queue's process.
+pub const PROCESSES: &str = FAMILIES[0];
 /// Two names of 255 bytes with every byte escaped leave much room.
 const MAX_LINE: usize = 16 << 10;
 /// As many as are read of the management API.
@@ -47,6 +49,8 @@ pub struct Detailed {
     held: Vec<String>,
     held_bytes: usize,
     pub version: Option<String>,
+    /// Names of the clusters that the nodes belong to.
+    clusters: BTreeSet<String>,
     /// Whether deliveries and publishings are counted by queue.
     counts: [bool; 2],
     /// Queues beyond [`MAX_QUEUES`] or [`MAX_HELD`].
@@ -65,6 +69,17 @@ struct Told {
     stats: Stats,
     /// Nodes disagree about what it holds, and nobody knows which of them is of the past.
     is_disputed: bool,
+    /// More than one node tells of it.
+    is_shared: bool,
+}
+
+/// What changes whenever a queue's process has done anything, 5 s later at the most: while it is
+/// the same, nothing has come to the queue, left it, or begun or ceased to wait at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    ready: u64,
+    unacknowledged: u64,
+    reductions: u64,
 }
 
 // === impl Detailed ===
@@ -102,8 +117,9 @@ impl Detailed {
                 _ => {}
             }
         } else if let Some(labels) = line.strip_prefix("rabbitmq_build_info{") {
-            let labels = labels::split(labels).and_then(|(labels, _)| labels::escaped(labels));
-            self.version = labels.and_then(|mut labels| labels.remove("rabbitmq_version"));
+            self.version = info(labels, "rabbitmq_version");
+        } else if let Some(labels) = line.strip_prefix("rabbitmq_identity_info{") {
+            self.clusters.extend(info(labels, "rabbitmq_cluster"));
         } else if let Some(sample) = line.strip_prefix(PREFIX) {
             if !sample.contains('\\') {
                 self.sample(sample, false);
@@ -199,6 +215,7 @@ impl Detailed {
         }
         self.unread += other.unread;
         self.unreadable += other.unreadable;
+        self.clusters.extend(other.clusters);
         self.version = self.version.take().or(other.version);
         for (here, there) in self.counts.iter_mut().zip(other.counts) {
             *here &= there;
@@ -208,6 +225,24 @@ impl Detailed {
     /// Whether what goes through each queue is counted.
     pub fn counts_messages(&self) -> bool {
         self.counts == [true; 2]
+    }
+
+    /// Whether all of it is told by nodes of this cluster.
+    pub fn is_of(&self, cluster: &str) -> bool {
+        self.clusters.iter().eq([cluster])
+    }
+
+    /// `None` of a queue of which nothing tells whether it has worked: a stream has no process, and
+    /// of two nodes one may tell of the past.
+    pub fn mark(&self, vhost: &str, queue: &str) -> Option<Mark> {
+        let told = self.vhosts.get(vhost)?.get(queue)?;
+        Some(Mark {
+            ready: told.ready?,
+            unacknowledged: told.unacknowledged?,
+            reductions: told
+                .reductions
+                .filter(|work| *work > 0 && !told.is_shared)?,
+        })
     }
 
     /// The queues of a vhost. Their totals are told only `with_totals`: those of all nodes.
@@ -263,6 +298,7 @@ impl Told {
     fn merge(&mut self, other: Self) {
         let depth = |told: Self| (told.ready, told.unacknowledged, told.consumers);
         let both_tell = self.ready.is_some() && other.ready.is_some();
+        self.is_shared |= other.is_shared || both_tell;
         self.is_disputed |= other.is_disputed || both_tell && depth(*self) != depth(other);
         self.add(other);
     }
@@ -271,6 +307,12 @@ impl Told {
 /// Whether a sample is the one by which queues are counted.
 fn counts_queues(sample: &str) -> bool {
     sample.split('{').next() == Some(COUNTING)
+}
+
+/// A label of a sample that is about the node, from behind its `{`.
+fn info(text: &str, label: &str) -> Option<String> {
+    let (labels, _) = labels::split(text)?;
+    labels::escaped(labels)?.remove(label)
 }
 
 /// A count; `None` for NaN and whatever else is none.

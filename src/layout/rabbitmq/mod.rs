@@ -6,6 +6,7 @@ pub mod flow;
 mod internal;
 mod plain;
 mod row;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use internal::is_internal;
 pub use plain::bind;
 pub(super) use plain::observe_one;
 pub use row::{Kind, QueueRow, Stats};
+pub use rows::Rows;
 
 use crate::model::{Observation, Timestamp, Window};
 use std::collections::{HashMap, HashSet};

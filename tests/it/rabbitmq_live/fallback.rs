@@ -3,7 +3,7 @@
 use super::rights::check;
 use super::*;
 
-fn prometheus_of(rabbit: &RabbitMq) -> String {
+pub(super) fn prometheus_of(rabbit: &RabbitMq) -> String {
     format!("prometheus_url = \"http://{}\"", rabbit.prometheus)
 }
 

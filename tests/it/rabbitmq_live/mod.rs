@@ -10,6 +10,7 @@ mod faults;
 mod flow;
 mod freshness;
 mod kinds;
+mod many;
 mod numbers;
 mod rights;
 mod tls;

@@ -2,18 +2,23 @@
 
 mod pages;
 mod refusal;
+mod whole;
 
 use super::http::{Answer, Client};
 use crate::broker::BrokerError;
 use crate::layout::rabbitmq::flow::Samples;
 use crate::model::ErrorKind;
 use hyper::StatusCode;
-pub(super) use pages::Listing;
+pub(super) use pages::{FEW_PAGES, Known, Listing};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// A range that has nothing to do with queues: with any, the broker answers from its statistics and
+/// not from what it has answered before, which may be older by five times as long as that took.
+const UNCACHED: &str = "data_rates_age=5&data_rates_incr=5";
 
 /// The management API of one cluster.
 pub(super) struct Management {
@@ -27,6 +32,7 @@ pub(super) struct Management {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Overview {
     pub(super) version: Option<Arc<str>>,
+    pub(super) cluster: Option<String>,
     /// Whether the cluster is known to be a single node.
     pub(super) is_single_node: bool,
     /// Whether messages are counted (`rates_mode` is not `none`): if not, totals of zero mean
@@ -51,7 +57,7 @@ impl Management {
     /// `None` if there is no management API at this address.
     pub(super) async fn overview(&mut self) -> Result<Option<Overview>, BrokerError> {
         let path = "/api/overview?columns=rabbitmq_version,management_version,disable_stats,\
-            rates_mode,listeners.node";
+            rates_mode,cluster_name,listeners.node";
         let answer = self.client.get("http_overview", path).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -80,6 +86,7 @@ impl Management {
             .collect();
         Ok(Some(Overview {
             version: version.map(Arc::from),
+            cluster: (overview.get("cluster_name").and_then(Value::as_str)).map(str::to_owned),
             is_single_node: nodes.len() == 1,
             counts_messages: overview.get("rates_mode").and_then(Value::as_str) != Some("none")
                 && !self.without_statistics,
@@ -98,7 +105,7 @@ impl Management {
             vhost,
             query: "columns=name,type",
         };
-        let pass = self.pass(&list, 1, until).await?;
+        let pass = self.pass(&list, (1, pages::MAX_PAGES), until).await?;
         // Without some of them, queues would seem to be of another system.
         if let Some(fault) = pass.fault {
             return Err(fault);
@@ -119,13 +126,9 @@ impl Management {
         queue: &str,
         (age, step): (u32, u32),
     ) -> Result<Option<Samples>, BrokerError> {
-        let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let path = format!(
-            "/api/queues/{}/{}?msg_rates_age={age}&msg_rates_incr={step}&columns={}",
-            segment(vhost),
-            segment(queue),
-            Samples::COLUMNS
-        );
+        let columns = Samples::COLUMNS;
+        let query = format!("msg_rates_age={age}&msg_rates_incr={step}&columns={columns}");
+        let path = path_of(vhost, queue, &query);
         let answer = self.client.get("http_queue", &path).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -147,6 +150,16 @@ impl Management {
                 )
             });
         }
-        Err(refusal::refusal(&answer, vhost, &self.username))
+        Err(self.refusal(&answer, vhost))
     }
+
+    fn refusal(&self, answer: &Answer, vhost: Option<&str>) -> BrokerError {
+        refusal::refusal(answer, vhost, &self.username)
+    }
+}
+
+/// Where a single queue is told of.
+fn path_of(vhost: &str, queue: &str, query: &str) -> String {
+    let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    format!("/api/queues/{}/{}?{query}", segment(vhost), segment(queue))
 }

@@ -1,6 +1,6 @@
 //! Lists that are read in pages, several at a time.
 
-use super::Management;
+use super::{Management, UNCACHED};
 use crate::broker::BrokerError;
 use crate::broker::rabbitmq::join::join;
 use crate::layout::rabbitmq::QueueRow;
@@ -8,13 +8,15 @@ use crate::model::ErrorKind;
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::time::{Instant, timeout_at};
 
 /// The largest that RabbitMQ allows.
-const PAGE_SIZE: usize = 500;
+pub(super) const PAGE_SIZE: usize = 500;
+/// A longer list of queues is read in one piece.
+pub(in crate::broker::rabbitmq) const FEW_PAGES: usize = 2;
 /// 100,000 queues. What is beyond is not read, and counted.
-const MAX_PAGES: usize = 200;
+pub(super) const MAX_PAGES: usize = 200;
 
 /// The queues of one vhost, by name.
 #[derive(Debug, Default)]
@@ -27,6 +29,19 @@ pub(in crate::broker::rabbitmq) struct Listing {
     pub(in crate::broker::rabbitmq) undecodable: u64,
     /// Queues beyond the last page that is read.
     pub(in crate::broker::rabbitmq) unread: u64,
+    /// Of the rows those that have not been read, since nothing has changed in them.
+    pub(in crate::broker::rabbitmq) still: HashSet<String>,
+    /// The list did not come in time in one piece.
+    pub(in crate::broker::rabbitmq) is_slow: bool,
+}
+
+/// What was known of the queues of a vhost before.
+pub(in crate::broker::rabbitmq) struct Known<'a> {
+    /// Those that were there the last time.
+    pub(in crate::broker::rabbitmq) rows: &'a HashMap<String, QueueRow>,
+    pub(in crate::broker::rabbitmq) pages: usize,
+    /// Their list is read in pages, however many.
+    pub(in crate::broker::rabbitmq) in_pages: bool,
 }
 
 /// One reading of all pages of a list.
@@ -61,20 +76,21 @@ struct Page {
 }
 
 impl Management {
-    /// Every queue of a vhost. `known` are queues that were there the last time, on so many `pages`:
-    /// if one of several pages lacks them, or the list has changed its length while it was read, it
-    /// is read a second time, since queues that go away move others to pages that have been read
-    /// already. What cannot be read `until` then is missing, and so said.
+    /// Every queue of a vhost. If one of several pages lacks those that are `known`, or the list has
+    /// changed its length while it was read, it is read a second time, since queues that go away move
+    /// others to pages that have been read already. What cannot be read `until` then is missing, and
+    /// so said.
     pub(in crate::broker::rabbitmq) async fn queues(
         &self,
         vhost: &str,
-        (known, pages): (&HashMap<String, QueueRow>, usize),
+        known: &Known<'_>,
         until: Instant,
     ) -> Result<Listing, BrokerError> {
-        let mut query = format!("columns={}", QueueRow::COLUMNS);
-        if self.without_statistics {
-            query.push_str("&disable_stats=true&enable_queue_totals=true");
-        }
+        let source = match self.without_statistics {
+            true => "disable_stats=true&enable_queue_totals=true",
+            false => UNCACHED,
+        };
+        let query = format!("columns={}&{source}", QueueRow::COLUMNS);
         let list = List {
             what: "http_queues",
             name: "queues",
@@ -82,15 +98,29 @@ impl Management {
             query: &query,
         };
         let mut listing = Listing {
-            pages,
+            pages: known.pages,
+            is_slow: known.in_pages,
             ..Listing::default()
         };
         for _ in 0..2 {
-            let pass = self.pass(&list, listing.pages, until).await?;
+            if listing.pages > FEW_PAGES && !listing.is_slow {
+                match self.at_once(&list, until).await? {
+                    Some(listing) => return Ok(listing),
+                    None => listing.is_slow = true,
+                }
+            }
+            let most = match listing.is_slow {
+                true => MAX_PAGES,
+                false => FEW_PAGES,
+            };
+            let pass = self.pass(&list, (listing.pages, most), until).await?;
             listing.undecodable = 0;
             listing.unread = pass.unread;
             listing.pages = pass.pages;
             listing.fault = pass.fault;
+            if pass.pages > most && most < MAX_PAGES {
+                continue;
+            }
             for item in &pass.items {
                 match QueueRow::decode(item) {
                     Some(row) => {
@@ -99,7 +129,12 @@ impl Management {
                     None => listing.undecodable += 1,
                 }
             }
-            let lacks_known = || known.keys().any(|name| !listing.rows.contains_key(name));
+            let lacks_known = || {
+                known
+                    .rows
+                    .keys()
+                    .any(|name| !listing.rows.contains_key(name))
+            };
             let is_doubtful = pass.has_shifted || pass.pages > 1 && lacks_known();
             if listing.fault.is_some() || !is_doubtful {
                 break;
@@ -108,16 +143,17 @@ impl Management {
         Ok(listing)
     }
 
-    /// Reads all pages, several at a time; `expected` are as many as there were the last time.
+    /// Reads all pages up to the `most`, several at a time; `expected` are as many as there were the
+    /// last time.
     pub(super) async fn pass(
         &self,
         list: &List<'_>,
-        expected: usize,
+        (expected, most): (usize, usize),
         until: Instant,
     ) -> Result<Pass, BrokerError> {
         let mut pass = Pass::default();
         let mut length = None;
-        let (mut wanted, mut asked, mut read) = (expected.clamp(1, MAX_PAGES), 0, 0);
+        let (mut wanted, mut asked, mut read) = (expected.clamp(1, most), 0, 0);
         while asked < wanted {
             let pages = asked + 1..=wanted;
             asked = wanted;
@@ -136,7 +172,7 @@ impl Management {
                     Err(error) => pass.fault = pass.fault.or(Some(error)),
                 }
             }
-            wanted = pass.pages.min(MAX_PAGES);
+            wanted = pass.pages.min(most);
         }
         if pass.pages > MAX_PAGES {
             let count = length.flatten().unwrap_or(0);
