@@ -109,11 +109,7 @@ pub(super) fn resolve(
         verdict.out_of_order |= same_head && left > 0;
         verdict.is_disorderly |= same_head && left > 0 && !has_tail;
         // It went to the tail.
-        verdict.is_disorderly |= tail.is_some()
-            && tail == old_head
-            && !same_head
-            && then > 1
-            && elements != Elements::Returning;
+        verdict.is_disorderly |= tail.is_some() && tail == old_head && !same_head && then > 1;
         // Another one stands there though none has left, or more are there than have come: somebody
         // puts elements at the head. What job systems put there was handed out before; elsewhere it
         // may be new, and more may have left than it seems.
@@ -124,6 +120,8 @@ pub(super) fn resolve(
         }
     }
     verdict.out_of_order |= verdict.is_disorderly || verdict.is_put_there;
+    // A job that is tried again comes in its turn.
+    verdict.is_disorderly &= elements != Elements::Returning;
     verdict
 }
 

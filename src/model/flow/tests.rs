@@ -40,6 +40,17 @@ fn line(line: u8, ready: u64, total: u64) -> LineSample {
     }
 }
 
+/// The first sight of a line: so many were there before.
+fn from_before(ready: u64) -> LineSample {
+    LineSample {
+        arrivals: Arrivals {
+            is_first: true,
+            ..arrivals(0)
+        },
+        ..line(0, ready, 0)
+    }
+}
+
 fn apply(memory: &mut FlowMemory, at: f64, lines: &[LineSample]) -> Latency {
     let sample = FlowSample {
         span: Span { from: at, to: at },

@@ -73,6 +73,20 @@ fn a_job_that_goes_round_is_sought_among_as_many_as_have_come() {
 }
 
 #[test]
+fn a_job_that_is_tried_again_is_no_sign_of_lasting_disorder() {
+    let mut list = Tracked::new(true);
+    list.kind = Elements::Returning;
+    list.poll();
+    list.push(2).checked();
+    let (again, _) = list.elements.pop_back().unwrap();
+    list.pop(1);
+    list.elements.push_front((again, list.now));
+    list.checked();
+    list.push(5).pop(1).checked();
+    assert!(list.push(5).pop(3).checked());
+}
+
+#[test]
 fn a_job_that_looks_like_the_last_one_is_not_taken_for_it() {
     let mut list = Tracked::new(false);
     list.poll();

@@ -11,6 +11,32 @@ struct Span1 {
     slow: f64,
 }
 
+impl Span1 {
+    /// Lets it pass: the poll at its end, and how long those waited that left.
+    fn play(&self, now: &mut f64, queue: &mut VecDeque<f64>) -> (Poll, Vec<f64>) {
+        let (from, mut waits, mut arrived) = (*now, Vec::new(), 0);
+        *now += self.secs;
+        for (share, is_arrival) in &self.events {
+            let at = from + share * self.secs;
+            if *is_arrival {
+                queue.push_back(at);
+                arrived += 1;
+            } else if let Some(since) = queue.pop_front() {
+                waits.push(at - since);
+            }
+        }
+        let poll = Poll {
+            from: *now,
+            to: *now + self.slow,
+            at: *now + self.slow,
+            ready: queue.len() as u64,
+            arrived,
+            started: None,
+        };
+        (poll, waits)
+    }
+}
+
 fn spans() -> impl Strategy<Value = Vec<Span1>> {
     let event = (0.0..1.0f64, any::<bool>());
     let span = (
@@ -36,27 +62,9 @@ proptest! {
         let mut curve = WaitCurve::with_max_knots(-0.01, 0.0, first, 16);
         let (mut arrived, mut left, mut counted, mut censored) = (0u64, 0u64, 0u64, 0u64);
         for span in spans {
-            let (from, mut waits, mut new) = (now, Vec::new(), 0);
-            now += span.secs;
-            for (share, is_arrival) in &span.events {
-                let at = from + share * span.secs;
-                if *is_arrival {
-                    queue.push_back(at);
-                    new += 1;
-                } else if let Some(since) = queue.pop_front() {
-                    waits.push(at - since);
-                }
-            }
-            arrived += new;
+            let (poll, waits) = span.play(&mut now, &mut queue);
+            arrived += poll.arrived;
             left += waits.len() as u64;
-            let poll = Poll {
-                from: now,
-                to: now + span.slow,
-                at: now + span.slow,
-                ready: queue.len() as u64,
-                arrived: new,
-                started: None,
-            };
             let mut segments = Vec::new();
             let moved = curve.update(poll, |segment| segments.push(segment));
             // The oldest ones that left are those that no segment tells of.
@@ -96,25 +104,7 @@ proptest! {
         let mut queue: VecDeque<f64> = (0..first).map(|_| -5.0).collect();
         let mut curve = WaitCurve::new(-0.01, 0.0, first);
         for span in spans {
-            let (from, mut waits, mut new) = (now, Vec::new(), 0);
-            now += span.secs;
-            for (share, is_arrival) in &span.events {
-                let at = from + share * span.secs;
-                if *is_arrival {
-                    queue.push_back(at);
-                    new += 1;
-                } else if let Some(since) = queue.pop_front() {
-                    waits.push(at - since);
-                }
-            }
-            let poll = Poll {
-                from: now,
-                to: now + span.slow,
-                at: now + span.slow,
-                ready: queue.len() as u64,
-                arrived: new,
-                started: None,
-            };
+            let (poll, waits) = span.play(&mut now, &mut queue);
             let mut segments = Vec::new();
             let moved = curve.update(poll, |segment| segments.push(segment));
             let mut each = waits.iter().skip(moved.censored as usize);

@@ -43,13 +43,7 @@ fn jobs_are_late_that_waited_longer_than_the_objective() {
 #[test]
 fn a_job_from_before_the_first_poll_is_late_when_it_certainly_is() {
     let mut memory = FlowMemory::default();
-    let first = LineSample {
-        arrivals: Arrivals {
-            is_first: true,
-            ..arrivals(0)
-        },
-        ..line(0, 10, 0)
-    };
+    let first = from_before(10);
     poll(&mut memory, 0.0, first, Some(3.0));
     // These four have waited for 0 s at least.
     poll(&mut memory, 2.0, line(0, 6, 0), Some(3.0));

@@ -23,13 +23,7 @@ fn the_oldest_of_several_lines_counts_and_their_waits_are_one_histogram() {
 #[test]
 fn a_lower_bound_becomes_exact_when_the_observed_part_reaches_the_head() {
     let mut memory = FlowMemory::default();
-    let first = LineSample {
-        arrivals: Arrivals {
-            is_first: true,
-            ..arrivals(0)
-        },
-        ..line(0, 10, 0)
-    };
+    let first = from_before(10);
     apply(&mut memory, 0.0, &[first]);
     assert_eq!(
         bounds(apply(&mut memory, 5.0, &[line(0, 12, 4)])),
@@ -46,13 +40,7 @@ fn a_lower_bound_becomes_exact_when_the_observed_part_reaches_the_head() {
 #[test]
 fn what_was_taken_before_the_first_poll_and_is_put_back_is_as_old_as_the_bound_at_least() {
     let mut memory = FlowMemory::default();
-    let first = LineSample {
-        arrivals: Arrivals {
-            is_first: true,
-            ..arrivals(0)
-        },
-        ..line(0, 10, 0)
-    };
+    let first = from_before(10);
     apply(&mut memory, 0.0, &[first]);
     let Latency::Known { age, .. } = apply(&mut memory, 5.0, &[line(0, 14, 0)]) else {
         panic!("known");
