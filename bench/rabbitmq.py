@@ -2,7 +2,7 @@
 of a core that the broker uses beside what it uses by itself, with and without the help of the
 broker's own Prometheus plugin; then the same of that plugin, scraped as often. Prints a Markdown table; bench/README.md says how to read it.
 
-usage: rabbitmq.py --tailback PATH [--queues 10000] [--busy 100] [--interval 15] [--rounds 3]
+usage: rabbitmq.py --tailback PATH [--queues 10000] [--busy 100] [--interval 15] [--rounds 1]
 """
 
 import argparse
@@ -136,7 +136,7 @@ def main():
     parser.add_argument("--queues", type=int, default=10_000)
     parser.add_argument("--busy", type=int, default=100)
     parser.add_argument("--interval", type=int, default=15)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
     args.tailback = args.tailback.resolve()
     names = queue_names(args.queues)

@@ -174,6 +174,37 @@ fn nodes_that_disagree_about_a_depth_leave_it_unknown() {
 }
 
 #[test]
+fn a_mark_changes_with_whatever_a_queue_does_and_is_told_of_one_process_alone() {
+    let node = |ready: u64, reductions: u64| {
+        let sample =
+            |name: &str, value: u64| format!("{PREFIX}{name}{{vhost=\"/\",queue=\"q\"}} {value}\n");
+        let text = [
+            "rabbitmq_identity_info{rabbitmq_node=\"n@a\",rabbitmq_cluster=\"c\"} 1\n",
+            &sample("messages_ready", ready),
+            &sample("messages_unacked", 0),
+            &sample("process_reductions_total", reductions),
+        ];
+        read(&text.concat(), 11)
+    };
+    let still = node(0, 900);
+    assert!(still.is_of("c") && !still.is_of("d") && !read(COUNTED, 9).is_of("c"));
+    assert!(still.mark("/", "q").is_some());
+    assert_eq!(still.mark("/", "q"), node(0, 900).mark("/", "q"));
+    for other in [node(1, 900), node(0, 901)] {
+        assert_ne!(still.mark("/", "q"), other.mark("/", "q"));
+    }
+    // A stream has no process; of two nodes one may tell of the past.
+    assert_eq!(node(0, 0).mark("/", "q"), None);
+    let mut both = node(0, 900);
+    both.merge(node(0, 900));
+    assert_eq!(both.mark("/", "q"), None);
+    assert_eq!(still.mark("/", "other"), None);
+    // This recording tells nothing of processes.
+    let recorded = read(&recorded("3.10.8"), 100);
+    assert_eq!(recorded.mark("/", "h.big"), None);
+}
+
+#[test]
 fn a_line_without_end_is_refused() {
     let mut detailed = Detailed::default();
     assert!(detailed.take(&[b'x'; MAX_LINE + 1]).is_err());
