@@ -1,4 +1,4 @@
-//! One row of the management API's queue list (`GET /api/queues/VHOST`), as RabbitMQ 3.10 and 4.x
+//! One row of the management API's queue list (`GET /api/queues/VHOST`), as RabbitMQ 3.10 to 4.x
 //! write it (`rabbitmq_management`, `rabbit_mgmt_wm_queues.erl`, `rabbit_mgmt_format.erl`).
 //!
 //! Every field may be missing: the counts of a queue that is younger than a statistics interval,
@@ -30,7 +30,7 @@ pub struct QueueRow {
     /// Whether it has the argument `x-expires`: it goes away when unused.
     pub expires: bool,
     /// Whether it has the argument `x-max-priority`, or holds messages of a quorum queue's high
-    /// priority: its head is not its oldest message.
+    /// priority, or of several: its head is not its oldest message.
     pub has_priorities: bool,
     /// Whether messages go uncounted by the queue's own rules: they expire, or are dropped when
     /// there are too many. Those with an expiration of their own are not known.
@@ -73,7 +73,8 @@ impl QueueRow {
     /// smaller and half as expensive as one with everything (3.10.8, 500 classic queues: 109 kB in
     /// 50 ms instead of 745 kB in 125 ms).
     pub const COLUMNS: &str = "name,type,exclusive,auto_delete,arguments,\
-        effective_policy_definition,messages_ready_high,messages_ready,messages_unacknowledged,consumers,\
+        effective_policy_definition,messages_ready_high,messages_by_priority,messages_ready,\
+        messages_unacknowledged,consumers,\
         consumer_capacity,\
         head_message_timestamp,message_stats.publish,message_stats.deliver_get,\
         message_stats.deliver_no_ack,message_stats.get_no_ack,message_stats.redeliver,\
@@ -151,7 +152,8 @@ impl QueueRow {
             auto_delete: flag("auto_delete"),
             expires: has_argument("x-expires"),
             has_priorities: has_argument("x-max-priority")
-                || count("messages_ready_high").is_some_and(|high| high > 0),
+                || count("messages_ready_high").is_some_and(|high| high > 0)
+                || has_several(row.get("messages_by_priority")),
             time_to_live: rule("message-ttl").map(Duration::from_millis),
             dead_letters_to: dead_letters_to(row.get("arguments")),
             drops: DROPPING.iter().any(|rule| {
@@ -172,6 +174,18 @@ impl QueueRow {
     /// All that it holds, delivered or not.
     pub fn messages(&self) -> Option<u64> {
         Some(self.ready?.saturating_add(self.unacknowledged.unwrap_or(0)))
+    }
+}
+
+/// Whether messages of more than one priority wait in a quorum queue (4.3 on). What is not
+/// understood may be.
+fn has_several(by_priority: Option<&Value>) -> bool {
+    let waits = |waiting: &&Value| count(waiting) != Some(0);
+    match by_priority {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(levels)) => levels.values().filter(waits).count() > 1,
+        Some(Value::Array(levels)) => !levels.is_empty(),
+        Some(_) => true,
     }
 }
 

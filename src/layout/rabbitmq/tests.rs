@@ -1,5 +1,7 @@
 //! Layouts over rows recorded from RabbitMQ 3.10.8 and 4.0.5.
 
+mod versions;
+
 use super::{Layout, QueueRow, Vhost, is_internal};
 use crate::layout::LAYOUTS;
 use crate::layout::celery;
@@ -237,8 +239,13 @@ fn without_statistics_there_are_depths_and_nothing_else() {
             assert_eq!(one.head, Head::Unknown(Reason::NoTimestamp));
         }
     }
-    for one in observe(PLAIN, "/3.10.8 without anything").values() {
-        assert_eq!(one.head, Head::Unknown(Reason::NotReported));
+    for version in ["3.10.8", "4.0.5"] {
+        let seen = observe(PLAIN, &format!("/{version} without anything"));
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["f.classic", "f.quorum"]);
+        for one in seen.values() {
+            assert_eq!(one.head, Head::Unknown(Reason::NotReported));
+            assert_eq!(depths(one), (None, None, None));
+        }
     }
 }
 
@@ -282,11 +289,14 @@ fn answers_with_columns_decode_though_4_x_leaves_out_what_is_null() {
     assert_eq!((celery.ready, published(celery)), (Some(16), Some(21)));
     assert_eq!((delayed.consumers, published(delayed)), (Some(0), Some(0)));
     for version in ["3.10.8", "4.0.5"] {
-        let page = rows(&file[version]["page"]["items"]);
-        assert!(
-            page.iter()
-                .all(|row| row.ready.is_some() && row.stats.is_none())
-        );
+        for page in ["page", "page_by_name"] {
+            let page = rows(&file[version][page]["items"]);
+            assert_eq!(page.len(), 2);
+            assert!(
+                page.iter()
+                    .all(|row| row.ready.is_some() && row.stats.is_none())
+            );
+        }
     }
 }
 

@@ -71,3 +71,27 @@ async fn an_answer_without_end_is_cut_off() {
     assert_eq!(error.kind, ErrorKind::Protocol);
     assert!(error.message.contains("more than"), "{error}");
 }
+
+#[tokio::test]
+async fn recorded_refusals_of_3_10_and_4_0_name_what_is_missing() {
+    const API: &str = include_str!("../../../../tests/fixtures/rabbitmq/api.json");
+    let file: serde_json::Value = serde_json::from_str(API).unwrap();
+    for version in ["3.10.8", "4.0.5"] {
+        for (refusal, advice) in [
+            ("no_tag", "set_user_tags"),
+            ("no_permission_in_vhost", "set_permissions"),
+        ] {
+            let recorded = &file[version][refusal];
+            let status = u16::try_from(recorded["err"].as_u64().unwrap()).unwrap();
+            let body = recorded["body"].as_str().unwrap().to_owned();
+            // The overview is for all who have a tag.
+            let of_all = move |path: &str| basics(path).filter(|_| refusal != "no_tag");
+            let node =
+                Node::start(move |path| of_all(path).or_else(|| Some((status, body.clone()))))
+                    .await;
+            let error = failure(&mut source(&[node.address], "")).await;
+            assert_eq!(error.kind, ErrorKind::Permission, "{version} {refusal}");
+            assert!(error.message.contains(advice), "{version}: {error}");
+        }
+    }
+}

@@ -29,6 +29,14 @@ fn depths_of_a_real_node_without_counters() {
     assert_eq!((big.ready, big.unacknowledged), (Some(30_000), Some(0)));
     assert_eq!(big.consumers, Some(0));
     assert!(rows.values().all(|row| row.stats.is_none()));
+    let ready: Vec<_> = rows.values().map(|row| (&*row.name, row.ready)).collect();
+    let want = [
+        ("f.quorum", Some(5)),
+        ("h.big", Some(30_000)),
+        ("h.classic", Some(3)),
+        ("t.quorum", Some(3)),
+    ];
+    assert_eq!(ready, want);
 }
 
 #[test]
