@@ -41,7 +41,7 @@ fn goes_on_at_once(asker: &mut Poller, survivor: &str, asked: impl Fn(&Poller) -
             break;
         }
     }
-    println!("a good poll after {} of them: {polls:?}", polls.len());
+    eprintln!("a good poll after {} of them: {polls:?}", polls.len());
 }
 
 #[test]
