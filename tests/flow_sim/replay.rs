@@ -189,11 +189,13 @@ pub fn run_beside(
             next += 1;
         }
         let (pushes, deliveries) = counted.unwrap_or((out.pushed, taken));
+        // Its consumers ask about once a second each, whether there is anything or not.
+        let takes = |taken| told.then_some(taken + 4 * at as u64);
         let tally = Tally {
             pushes: told.then_some(pushes + (strangers * at) as u64),
-            // Its consumers ask about once a second each, whether there is anything or not.
-            takes: told.then_some(deliveries + 4 * at as u64),
+            takes: takes(deliveries),
             deliveries: told.then_some(deliveries),
+            takes_after: takes(taken),
             deliveries_after: told.then_some(taken),
             is_partial: false,
             is_alone: true,

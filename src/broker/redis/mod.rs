@@ -170,12 +170,15 @@ impl RedisSource {
             pushes: calls.map(|calls| calls.lpush).filter(|_| left_pushed < 2),
             takes: calls.map(|calls| calls.takes),
             deliveries: calls.map(|calls| calls.zadd),
+            takes_after: None,
             deliveries_after: None,
             is_partial: over_limit > 0 || !harvest.kept.is_empty(),
             is_alone: systems == 1,
         };
         if harvest.is_any_emptied() {
-            tally.deliveries_after = session.calls().await?.map(|calls| calls.zadd);
+            let calls = session.calls().await?;
+            tally.takes_after = calls.map(|calls| calls.takes);
+            tally.deliveries_after = calls.map(|calls| calls.zadd);
         }
         let mut success = harvest.finish(session, over_limit)?;
         self.events.fill(&mut success);

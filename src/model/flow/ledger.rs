@@ -46,7 +46,9 @@ pub struct Tally {
     pub takes: Option<u64>,
     /// Deliveries so far, read before the lists.
     pub deliveries: Option<u64>,
-    /// The same, read after the lists; only if one of them has lost all that waited in it.
+    /// The last two once more, read after the lists; only if one of these has lost all that waited
+    /// in it.
+    pub takes_after: Option<u64>,
     pub deliveries_after: Option<u64>,
     /// There are queues that were not read and may have had some of all these.
     pub is_partial: bool,
@@ -122,7 +124,8 @@ impl Settled {
 /// Never-seen lines among which unseen jobs are shared out; more would be mere noise.
 const MAX_DEFAULTS: usize = 16;
 
-/// So many jobs may have been taken whose delivery is about to be counted.
+/// No more jobs have been popped at a moment without their delivery having been counted: pops that
+/// found nothing are among the others.
 const ON_THE_WAY: u64 = 16;
 
 // === impl Ledger ===
@@ -229,9 +232,9 @@ impl Ledger {
         }
     }
 
-    /// Other uses of the command by which deliveries are counted only hide removals. A real start
-    /// is taken for one if it was not counted though the list was emptied at that moment; or if it
-    /// was a consumer's that delivers in another way, which shows sooner or later.
+    /// Other uses of the commands by which pops and deliveries are counted only hide removals. A real
+    /// start is taken for one if it was a consumer's that delivers in another way, which shows sooner
+    /// or later.
     fn removals(&mut self, before: Tally, claims: &[Claim], unseen: &[u64]) -> (Vec<u64>, Counts) {
         let nothing = vec![0; claims.len()];
         let now = self.tally.deliveries_after.or(self.tally.deliveries);
@@ -239,13 +242,18 @@ impl Ledger {
         let Some(delivered) = delivered.and_then(|(now, before)| now.checked_sub(before)) else {
             return (nothing, Counts::Exact);
         };
-        // From an emptied list those may be missing too that nobody has seen in it.
+        // From an emptied list those may be missing too that nobody has seen in it. What was pushed
+        // earlier and shows only now has been delivered earlier.
+        let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
+        let recent = self.pushed.saturating_sub(seen).min(unseen.iter().sum());
+        let weights: Vec<f64> = unseen.iter().map(|count| *count as f64).collect();
+        let recent = share(recent, &weights);
         let may_be_removed = claims
             .iter()
-            .zip(unseen)
-            .map(|(claim, unseen)| match claim.gone {
+            .zip(&recent)
+            .map(|(claim, recent)| match claim.gone {
                 0 => 0,
-                gone => gone + unseen,
+                gone => gone + recent,
             });
         let may_be_removed: Vec<u64> = may_be_removed.collect();
         let gone: u64 = claims.iter().map(|claim| claim.gone).sum();
@@ -253,9 +261,13 @@ impl Ledger {
         let at_most: u64 = may_be_removed.iter().sum();
         let strays = left.saturating_sub(delivered).saturating_sub(gone);
         self.strays = self.strays.saturating_add(strays).saturating_sub(delivered);
+        // Popped, and about to be counted: between the two a consumer may be put to sleep.
+        let taken = self.tally.takes_after.zip(before.takes);
+        let taken = taken.and_then(|(now, before)| now.checked_sub(before));
+        let on_the_way = taken.map_or(delivered, |taken| taken.saturating_sub(delivered));
         let removed = (left.saturating_sub(gone) + at_most)
             .saturating_sub(delivered)
-            .saturating_sub(delivered.min(ON_THE_WAY))
+            .saturating_sub(on_the_way.min(ON_THE_WAY))
             .min(at_most);
         if removed == 0 || self.strays > ON_THE_WAY || self.tally.deliveries_after.is_none() {
             return (nothing, Counts::Exact);

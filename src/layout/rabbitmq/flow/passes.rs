@@ -79,7 +79,7 @@ impl Passes {
         let by_runs = runs.range(..=now.at).next_back().map_or(surely, |run| {
             let since = (now.at - run) as f64;
             // Runs since then, were each as late as can be.
-            let further = (since / (PERIOD_SECS + RUN_SECS)).floor() * PERIOD_SECS;
+            let further = (since / SURE_SECS).floor() * PERIOD_SECS;
             *run as f64 - 1.0 - EARLY_SECS + further
         });
         let by_change = before

@@ -40,9 +40,13 @@ pub(super) struct QueueFlow {
     trail: VecDeque<Step>,
     /// Depths that cannot be judged yet, and when they were read at the latest.
     depths: VecDeque<(f64, u64)>,
+    /// The last one of which all that happened until then has been noted.
+    covered: Option<(f64, u64)>,
     doubt: i64,
     /// Messages may have been put back.
     has_held: bool,
+    /// When one was last delivered again of which no depth had told that it was put back.
+    returned_at: f64,
     /// What the latest depth says beside the counters.
     word: Word,
     /// When messages were last found to have gone uncounted.
@@ -105,8 +109,10 @@ impl QueueFlow {
             changed: point.at,
             trail: VecDeque::new(),
             depths: VecDeque::new(),
+            covered: None,
             doubt: 0,
             has_held: false,
+            returned_at: f64::NEG_INFINITY,
             word: Word::default(),
             lost_at: f64::NEG_INFINITY,
             explained: f64::NEG_INFINITY,
@@ -249,6 +255,9 @@ impl QueueFlow {
         self.changed = point.at;
         self.has_held |= gained.deliver_get > 0;
         let again = gained.redeliver.min(self.put_back);
+        if again < gained.redeliver {
+            self.returned_at = point.at as f64;
+        }
         self.put_back -= again;
         let came = signed(gained.publish);
         let first = gained.deliver_get.saturating_sub(gained.redeliver);

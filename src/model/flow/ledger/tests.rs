@@ -289,6 +289,48 @@ fn what_is_gone_and_was_not_delivered_was_removed() {
 }
 
 #[test]
+fn what_came_and_went_earlier_is_not_removed_by_a_purge() {
+    let mut ledger = Ledger::default();
+    let mut settle = |pushed, delivered, line: Claim| {
+        let tally = Tally {
+            pushes: Some(pushed),
+            ..deliveries(delivered, delivered)
+        };
+        let settled = ledger.settle(tally, &[line]);
+        (settled.unseen[0], settled.removed[0])
+    };
+    settle(0, 0, claim(0, true, 1.0));
+    settle(10, 6, claim(4, true, 1.0));
+    // Five came and went while that was read, and were counted only then.
+    assert_eq!(settle(22, 11, claim(7, false, 1.0)), (0, 0));
+    let purged = Claim {
+        left: 11,
+        gone: 11,
+        ..claim(0, true, 1.0)
+    };
+    assert_eq!(settle(22, 11, purged), (5, 11));
+}
+
+#[test]
+fn what_was_popped_may_be_delivered_though_that_is_not_counted_yet() {
+    let settle = |taken: u64, delivered: u64| {
+        let mut ledger = Ledger::default();
+        let calls = |taken, delivered| Tally {
+            takes: Some(taken),
+            takes_after: Some(taken),
+            ..deliveries(delivered, delivered)
+        };
+        ledger.settle(calls(7, 0), &[]);
+        let settled = ledger.settle(calls(7 + taken, delivered), &[emptied(0, 3)]);
+        settled.removed[0]
+    };
+    // Three consumers that sleep between the two; one of them; none, and a purge.
+    assert_eq!([settle(3, 0), settle(1, 0), settle(0, 0)], [0, 2, 3]);
+    // What was counted is not allowed for once more.
+    assert_eq!([settle(1, 1), settle(2, 1), settle(3, 3)], [2, 1, 0]);
+}
+
+#[test]
 fn where_jobs_are_taken_without_being_counted_nothing_is_taken_for_a_removal() {
     let mut ledger = Ledger::default();
     ledger.settle(deliveries(0, 0), &[]);

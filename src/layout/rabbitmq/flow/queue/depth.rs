@@ -40,7 +40,7 @@ impl QueueFlow {
         while let Some((read, ready)) = self.depths.front().copied()
             && self.last.at as f64 >= read + NOTED_SECS
         {
-            self.depths.pop_front();
+            self.covered = self.depths.pop_front();
             if let Some(off) = self.judge(read, ready) {
                 corrected = true;
                 if off > 0 && !self.has_held {
@@ -54,7 +54,7 @@ impl QueueFlow {
             let since_loss = self.last.at as f64 - self.lost_at;
             let beyond = |waiting: i64| u64::try_from(waiting - ready).unwrap_or(0);
             if ready < low || drops || since_loss < WARY_SECS {
-                word.gone = beyond(high);
+                word.gone = self.most_gone(now, depth.ready);
             }
             if ready < low || since_loss < DROPPING_SECS {
                 // As many have gone since as have come.
@@ -62,14 +62,32 @@ impl QueueFlow {
             }
             if ready <= high {
                 self.explained = seen;
-            } else if self.has_held {
-                word.more = Some(More::Back);
-            } else {
+            } else if !self.has_held {
                 word.more = Some(More::Since(self.explained));
+            }
+            // Where some are put back and taken again within the age of a depth, others may be.
+            let since_return = self.last.at as f64 - self.returned_at;
+            if self.has_held && (ready > high || since_return < READY_AGE_SECS + NOTED_SECS) {
+                word.more = Some(More::Back);
             }
         }
         self.word = word;
         corrected
+    }
+
+    /// How many may have gone that the counters still have. The latest depth alone does not tell:
+    /// it may be younger than the counters, and arrivals that these have not noted yet hide as many
+    /// that have gone. The last one that is surely older than the counters has no such doubt.
+    fn most_gone(&self, now: f64, ready: u64) -> u64 {
+        let covered = self.covered.map(|(read, ready)| (read, ready, NOTED_SECS));
+        let others = self.depths.iter();
+        let others = others.map(|(read, ready)| (*read, *ready, f64::MAX));
+        let all = others.chain(covered).chain([(now, ready, f64::MAX)]);
+        let gone = all.filter_map(|(read, ready, after)| {
+            let (_, high) = self.range(read - READY_AGE_SECS, read + after)?;
+            u64::try_from(high - signed(ready)).ok()
+        });
+        gone.max().unwrap_or(0)
     }
 
     /// By how much the counters were corrected, if they were.
@@ -149,5 +167,70 @@ impl QueueFlow {
             }
         }
         Some((low, high))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::rabbitmq::flow::{Passes, Point, Totals};
+
+    #[test]
+    fn arrivals_that_are_not_noted_yet_hide_nothing_that_has_gone() {
+        let totals = |publish| Totals {
+            publish,
+            ..Totals::default()
+        };
+        let point = |at, publish| Point {
+            at,
+            totals: totals(publish),
+        };
+        let mut flow = QueueFlow::new(point(80, 4), 4);
+        let mut out = Vec::new();
+        flow.stay(80.0, 80.0, &mut out);
+        let mut poll = |until: i64, ready| {
+            let quiet: Vec<Point> = (flow.seen()..=until).map(|at| point(at, 4)).collect();
+            flow.follow(&quiet, 1, &Passes::default(), &mut out)
+                .unwrap();
+            let depth = Depth {
+                ready,
+                holds: false,
+                drops: true,
+            };
+            flow.compare(until as f64, depth);
+            flow.take_word().gone
+        };
+        assert_eq!(poll(97, 4), 0);
+        // Three are dropped; then as many come, of which the counters do not know yet.
+        assert_eq!(poll(102, 1), 3);
+        assert_eq!(poll(107, 4), 3);
+    }
+
+    #[test]
+    fn one_that_is_delivered_again_unannounced_takes_the_upper_bound_for_a_while() {
+        let totals = |deliver_get, redeliver| Totals {
+            publish: 9,
+            deliver_get,
+            redeliver,
+        };
+        let point = |at, totals| Point { at, totals };
+        let mut flow = QueueFlow::new(point(80, totals(1, 0)), 8);
+        let mut out = Vec::new();
+        flow.stay(80.0, 80.0, &mut out);
+        let mut poll = |until: i64, totals| {
+            flow.follow(&[point(until, totals)], 1, &Passes::default(), &mut out)
+                .unwrap();
+            let depth = Depth {
+                ready: 8,
+                holds: true,
+                drops: false,
+            };
+            flow.compare(until as f64, depth);
+            flow.take_word().more
+        };
+        assert_eq!(poll(97, totals(1, 0)), None);
+        assert_eq!(poll(102, totals(3, 2)), Some(More::Back));
+        assert_eq!(poll(112, totals(3, 2)), Some(More::Back));
+        assert_eq!(poll(121, totals(3, 2)), None);
     }
 }
