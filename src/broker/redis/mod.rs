@@ -1,9 +1,11 @@
 //! Redis (and Valkey) as a [`Source`]: connects, finds queues, and holds the layouts'
 //! conversations with the server.
 
+mod broker_clock;
 mod catalogue;
 mod command;
 mod connect;
+mod conversation;
 mod discovery;
 mod events;
 mod guard;
@@ -22,11 +24,13 @@ use super::{BrokerError, Lacking, Source, SourceMemory};
 use crate::clock;
 use crate::config;
 use crate::layout::celery::events::channels;
-use crate::layout::redis::{QueueRef, Step};
-use crate::model::flow::{Span, Tally};
-use crate::model::{Cost, PollFailure, PollSuccess, Timestamp, Window};
-use catalogue::{Bound, Catalogue};
+use crate::layout::redis::QueueRef;
+use crate::model::flow::Tally;
+use crate::model::{Cost, PollSuccess};
+use broker_clock::BrokerClock;
+use catalogue::Catalogue;
 use connect::Connector;
+use conversation::{Round, overview};
 use discovery::Discovery;
 use harvest::Harvest;
 use memory::Remembering;
@@ -35,12 +39,6 @@ use schedule::{Activity, Candidate, Pace, Plan, Schedule};
 use session::Session;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-/// Queues in one conversation: one round trip for each kind of read of so many.
-const CHUNK: usize = 500;
-
-/// A conversation that goes on longer than this has lost its thread.
-const MAX_ROUNDS: usize = 16;
 
 pub struct RedisSource {
     config: config::Redis,
@@ -54,13 +52,6 @@ pub struct RedisSource {
     memory: Remembering,
     quarantine: Arc<Mutex<Quarantine>>,
     events: Events,
-}
-
-/// The broker's clock as seen from ours, with the doubt that the round trip leaves.
-#[derive(Debug, Clone, Copy)]
-struct BrokerClock {
-    /// What to add to our clock, at least and at most, in microseconds.
-    ahead: (i64, i64),
 }
 
 // === impl RedisSource ===
@@ -208,48 +199,6 @@ impl RedisSource {
     }
 }
 
-/// The queues of one layout that are read at one poll. What is alike is read together, so that each
-/// kind has its price.
-#[derive(Default)]
-struct Round {
-    unread: Vec<QueueRef>,
-    active: Vec<QueueRef>,
-    quiet: Vec<QueueRef>,
-}
-
-impl Round {
-    fn of(&mut self, pace: &Pace) -> &mut Vec<QueueRef> {
-        match pace.activity() {
-            Activity::Unread => &mut self.unread,
-            Activity::Active => &mut self.active,
-            Activity::Quiet => &mut self.quiet,
-        }
-    }
-
-    async fn hold(
-        &self,
-        (layout, bound): (usize, &mut Bound),
-        session: &mut Session,
-        clock: BrokerClock,
-        harvest: &mut Harvest,
-    ) -> Result<(), BrokerError> {
-        let kinds = [
-            (Activity::Active, &self.active),
-            (Activity::Quiet, &self.quiet),
-            (Activity::Unread, &self.unread),
-        ];
-        for (activity, queues) in kinds {
-            let mut spent = Duration::ZERO;
-            for chunk in queues.chunks(CHUNK) {
-                spent += converse((layout, bound), chunk, session, clock, harvest).await?;
-            }
-            bound.prices.learn(activity, spent, queues.len());
-            harvest.spent += spent;
-        }
-        Ok(())
-    }
-}
-
 impl Source for RedisSource {
     async fn poll(&mut self) -> Result<PollSuccess, BrokerError> {
         self.start_events();
@@ -308,101 +257,5 @@ impl Source for RedisSource {
 
     fn cost(&self) -> Cost {
         self.meter.cost()
-    }
-}
-
-/// Lets a layout ask about all its queues together.
-async fn overview(
-    bound: &mut Bound,
-    session: &mut Session,
-    clock: BrokerClock,
-    harvest: &mut Harvest,
-) -> Result<(), BrokerError> {
-    bound.layout.begin();
-    let mut replies = Vec::new();
-    let mut spent = Duration::ZERO;
-    for round in 0..MAX_ROUNDS {
-        let reads = bound.layout.overview(round, replies, clock.now());
-        if reads.is_empty() {
-            break;
-        }
-        replies = session.execute(&reads).await?;
-        spent += price::of_round(&reads, &replies);
-    }
-    bound.prices.learn_overview(spent);
-    harvest.spent += spent;
-    for refusal in bound.layout.complaints() {
-        harvest.faults.push(PollFailure {
-            kind: refusal.kind.error_kind(),
-            message: format!("{}: {}", bound.system.as_str(), refusal.message),
-        });
-    }
-    Ok(())
-}
-
-/// Holds one conversation about some queues. What it has cost the broker.
-async fn converse(
-    (layout, bound): (usize, &mut Bound),
-    queues: &[QueueRef],
-    session: &mut Session,
-    clock: BrokerClock,
-    harvest: &mut Harvest,
-) -> Result<Duration, BrokerError> {
-    let (from, began) = (clock.earliest(), clock::now().uptime_secs());
-    let system = bound.system;
-    let mut probe = bound.layout.probe(queues, clock.now());
-    let mut replies = Vec::new();
-    let mut spent = Duration::ZERO;
-    for _ in 0..MAX_ROUNDS {
-        match probe.step(replies) {
-            Step::Read(reads) => {
-                replies = session.execute(&reads).await?;
-                spent += price::of_round(&reads, &replies);
-            }
-            Step::Done(outcomes) => {
-                let window = Window {
-                    from,
-                    to: clock.latest(),
-                };
-                let span = Span {
-                    from: began,
-                    to: clock::now().uptime_secs(),
-                };
-                for (queue, outcome) in queues.iter().zip(outcomes) {
-                    harvest.take((layout, system), queue, outcome, (window, span));
-                }
-                return Ok(spent);
-            }
-        }
-    }
-    Err(BrokerError::new(
-        crate::model::ErrorKind::Internal,
-        format!("the {} layout did not come to an end", system.as_str()),
-    ))
-}
-
-// === impl BrokerClock ===
-
-impl BrokerClock {
-    async fn read(session: &mut Session) -> Result<Self, BrokerError> {
-        let before = clock::now().wall.micros();
-        let server = session.time().await?.micros();
-        let after = clock::now().wall.micros();
-        Ok(Self {
-            ahead: (server - after, server - before),
-        })
-    }
-
-    fn earliest(self) -> Timestamp {
-        Timestamp::from_micros(clock::now().wall.micros() + self.ahead.0)
-    }
-
-    fn latest(self) -> Timestamp {
-        Timestamp::from_micros(clock::now().wall.micros() + self.ahead.1)
-    }
-
-    fn now(self) -> Timestamp {
-        let (least, most) = self.ahead;
-        Timestamp::from_micros(clock::now().wall.micros() + least.midpoint(most))
     }
 }
