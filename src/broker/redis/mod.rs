@@ -134,13 +134,13 @@ impl RedisSource {
                     harvest.kept.push((bound.system, queue.shown));
                 }
             }
-            systems += 1;
-            left_pushed += usize::from(bound.layout.is_left_pushed());
             overview(bound, session, clock, &mut harvest).await?;
             round
                 .hold((layout, &mut *bound), session, clock, &mut harvest)
                 .await?;
             harvest.systems.extend(bound.layout.totals());
+            systems += usize::from(bound.layout.is_here());
+            left_pushed += usize::from(bound.layout.is_here() && bound.layout.is_left_pushed());
         }
         // Only now: a poll that fails half-way has told nobody anything.
         for sighting in std::mem::take(&mut harvest.sightings) {

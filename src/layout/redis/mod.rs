@@ -107,6 +107,11 @@ pub trait Layout: Send + Sync {
         None
     }
 
+    /// Whether the system is there at all, and not only names like its own.
+    fn is_here(&self) -> bool {
+        true
+    }
+
     /// Whether its clients put jobs into lists by `LPUSH`, whose calls the broker counts for all
     /// systems together.
     fn is_left_pushed(&self) -> bool {

@@ -71,6 +71,10 @@ impl Layout for Sidekiq {
         totals.filter(|_| self.survey.is_here)
     }
 
+    fn is_here(&self) -> bool {
+        self.survey.is_here
+    }
+
     fn lists(&mut self) -> Option<&mut Memory> {
         Some(&mut self.memory)
     }

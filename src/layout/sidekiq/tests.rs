@@ -117,13 +117,13 @@ fn a_set_of_that_name_alone_is_no_sidekiq() {
     let mut keys = one_queue(&[]);
     let is_foreign = |outcomes: &[Outcome]| matches!(outcomes, [Outcome::Foreign]);
     assert!(is_foreign(&keys.poll(&mut *layout, NOW)));
-    assert_eq!(layout.totals(), None);
+    assert_eq!((layout.totals(), layout.is_here()), (None, false));
     // Its first job shows it, and then it stays.
     keys.list("queue:q", &[&job("a", "1795410401.5")]);
     assert_eq!(observe(&keys, &mut *layout).jobs.ready, Some(1));
     keys.list("queue:q", &[]);
     assert_eq!(observe(&keys, &mut *layout).jobs.ready, Some(0));
-    assert!(layout.totals().is_some());
+    assert!(layout.totals().is_some() && layout.is_here());
     // So does what a process has once counted.
     let mut keys = one_queue(&[]);
     keys.put("stat:processed", Stored::Text(b"7".to_vec()));
