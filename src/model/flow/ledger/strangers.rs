@@ -86,6 +86,8 @@ impl Strangers {
             self.spare += delivered as f64 - span.left as f64;
         }
         let spare = self.spare.max(0.0);
+        // What left while the lists were read has been delivered only after the count.
+        let late = FEW.min(span.left as f64);
         let admitted = match self.are_pushing() {
             true if span.is_alone && !self.deliveries.is_enough() => {
                 wanted.min(delivered).min(spare as u64)
@@ -94,7 +96,7 @@ impl Strangers {
             false if span.is_purge => wanted,
             false if is_purge || !span.is_whole => wanted.min(delivered),
             false => wanted
-                .min(delivered + spare as u64)
+                .min(delivered + (spare + late) as u64)
                 .min((spare + some) as u64),
         };
         if span.is_purge {

@@ -352,6 +352,7 @@ fn where_jobs_are_taken_without_being_counted_nothing_is_taken_for_a_removal() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn no_more_is_given_out_than_was_pushed(
         polls in prop::collection::vec((0u64..500, prop::collection::vec((0u64..50, any::<bool>(), 0.0..9.0f64, any::<bool>()), 0..6)), 1..40),
