@@ -51,11 +51,10 @@ fn compare(settings: &Value) {
         10,
         &["--task", "hold_late", "--arg", &release(dir.path()).1],
     );
-    let waiting = poller.await_queue("early", |seen| seen.jobs.ready == Some(10));
-    assert_eq!(
-        (waiting.system, waiting.consumers),
-        (System::Celery, Some(0))
-    );
+    let waiting = poller.await_queue("early", |seen| {
+        (seen.jobs.ready, seen.consumers) == (Some(10), Some(0))
+    });
+    assert_eq!(waiting.system, System::Celery);
     assert_eq!(waiting.jobs.ready, Some(celery.depth("early")));
     assert_eq!(waiting.head, Head::Unknown(Reason::NoTimestamp));
 
@@ -151,8 +150,9 @@ fn hold_tasks_until_they_are_due(settings: &Value) {
     let celery = Celery::new(&rabbit.url(&vhost)).settings(settings);
     celery.send("celery", 3, &["--countdown", "3600"]);
     let mut poller = Poller::of(rabbit, &vhost, "");
-    let nobody = poller.await_queue("celery", |seen| seen.jobs.ready == Some(3));
-    assert_eq!(nobody.jobs.in_progress, Some(0));
+    poller.await_queue("celery", |seen| {
+        (seen.jobs.ready, seen.jobs.in_progress) == (Some(3), Some(0))
+    });
     let mut worker = celery.worker("celery", &["-c", "1"], dir.path());
     let held = poller.await_queue("celery", |seen| {
         seen.jobs.in_progress == Some(3) && seen.counters.started == Some(3)
