@@ -75,6 +75,9 @@ pub struct Ledger {
     /// Departures without a delivery that no removal explains, less the deliveries since: somebody
     /// takes jobs in another way.
     strays: u64,
+    /// Deliveries of late that no departure has explained: of jobs that will show as having come and
+    /// gone.
+    unclaimed: u64,
     /// Pushes between the last two polls.
     pushed: u64,
     strangers: Strangers,
@@ -243,9 +246,11 @@ impl Ledger {
             return (nothing, Counts::Exact);
         };
         // From an emptied list those may be missing too that nobody has seen in it. What was pushed
-        // earlier and shows only now has been delivered earlier.
+        // or delivered earlier and shows only now was not removed.
         let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
-        let recent = self.pushed.saturating_sub(seen).min(unseen.iter().sum());
+        let all_unseen: u64 = unseen.iter().sum();
+        let recent = self.pushed.saturating_sub(seen).min(all_unseen);
+        let recent = recent.saturating_sub(self.unclaimed);
         let weights: Vec<f64> = unseen.iter().map(|count| *count as f64).collect();
         let recent = share(recent, &weights);
         let may_be_removed = claims
@@ -269,6 +274,9 @@ impl Ledger {
             .saturating_sub(delivered)
             .saturating_sub(on_the_way.min(ON_THE_WAY))
             .min(at_most);
+        let counted = self.tally.deliveries.zip(before.deliveries);
+        let counted = counted.map_or(0, |(now, before)| now.saturating_sub(before));
+        self.unclaimed = (self.unclaimed / 2 + counted).saturating_sub(left + all_unseen - removed);
         if removed == 0 || self.strays > ON_THE_WAY || self.tally.deliveries_after.is_none() {
             return (nothing, Counts::Exact);
         }

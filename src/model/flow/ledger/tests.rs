@@ -312,6 +312,30 @@ fn what_came_and_went_earlier_is_not_removed_by_a_purge() {
 }
 
 #[test]
+fn what_was_delivered_before_it_shows_is_not_removed() {
+    let mut ledger = Ledger::default();
+    let mut settle = |pushed, [delivered, after]: [u64; 2], line: Claim| {
+        let tally = Tally {
+            pushes: Some(pushed),
+            takes: Some(delivered),
+            takes_after: Some(after),
+            ..deliveries(delivered, after)
+        };
+        let settled = ledger.settle(tally, &[line]);
+        (settled.unseen[0], settled.removed[0])
+    };
+    settle(401, [1, 1], claim(0, true, 1.0));
+    // 13 were taken; of the 63 that are left, eleven have come since the count was read.
+    assert_eq!(settle(466, [13, 13], claim(63, true, 1.0)), (2, 0));
+    let emptied = Claim {
+        left: 63,
+        gone: 63,
+        ..claim(344, true, 1.0)
+    };
+    assert_eq!(settle(817, [77, 79], emptied), (7, 0));
+}
+
+#[test]
 fn what_was_popped_may_be_delivered_though_that_is_not_counted_yet() {
     let settle = |taken: u64, delivered: u64| {
         let mut ledger = Ledger::default();
