@@ -34,8 +34,8 @@ use tailback::model::{
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// Statistics settle within this, also a quorum queue's.
-const SETTLED: Duration = Duration::from_secs(30);
+/// Statistics settle within this, also those of many quorum queues on a busy machine.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A source and the runtime that it lives in.
 struct Poller {
