@@ -208,9 +208,9 @@ impl ListMarks {
         let last = ready.saturating_sub(1);
         let far = last.min(reach - reach / 32);
         let near = match (1.5 * pace).ceil() as u64 + 8 {
-            near if near < last => far.min(near),
             // All may be gone by the next poll, and not all are in most.
-            _ => (last / 2).max(1),
+            near if near >= last && last > 8 => last / 2,
+            near => far.min(near),
         };
         // The last one is the tail, which is remembered anyway.
         let distinct = |at: u64| (at < last).then_some(at);
