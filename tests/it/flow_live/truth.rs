@@ -150,7 +150,7 @@ impl FanOut {
             assert!(ages.iter().any(is_inside), "{queue} {ages:?}");
         }
         eprintln!(
-            "{}: {checked} polls inside, {without_max} without an upper bound",
+            "{}: {checked} readings inside, {without_max} without an upper bound",
             self.name
         );
         assert!(checked > 10, "{checked} of {}", seen.polls.len());
