@@ -207,9 +207,10 @@ fn a_mark_changes_with_whatever_a_queue_does_and_is_told_of_one_process_alone() 
     both.merge(node(0, 900));
     assert_eq!(both.mark("/", "q"), None);
     assert_eq!(still.mark("/", "other"), None);
-    // This recording tells nothing of processes.
     let recorded = read(&recorded("3.10.8"), 100);
-    assert_eq!(recorded.mark("/", "h.big"), None);
+    assert!(recorded.mark("/", "h.big").is_some());
+    // Here nothing tells of processes.
+    assert_eq!(read(COUNTED, 50).mark("a\"b", "x\\y"), None);
 }
 
 #[test]
