@@ -245,10 +245,13 @@ fn celery_flow_is_followed_where_redis_may_not_search_its_lists() {
     let mut depth = 5;
     for (sent, taken) in [(60, 0), (300, 20), (0, 8)] {
         celery.send("old", sent, &[]);
+        depth += u64::from(sent);
+        // Between two polls no more may come and go than the few elements that are looked at.
+        tailback.wait_jobs("celery", "old", "ready", depth);
         for _ in 0..taken {
             redis.cli(&["RPOP", "old"]);
         }
-        depth = depth + u64::from(sent) - taken;
+        depth -= taken;
         tailback.wait_jobs("celery", "old", "ready", depth);
         let body = tailback.json("/api/v1/queues/main/celery/old");
         assert_eq!(body["source"], "flow", "{body}");

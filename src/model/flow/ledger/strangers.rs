@@ -28,7 +28,9 @@ pub(super) struct Strangers {
     deliveries: Evidence,
     /// Deliveries beyond the departures that were counted, seen ones and others.
     spare: f64,
-    /// Pops while no list could have had more than was seen: of what came and went just before that.
+    /// Pops that have brought nothing yet: of consumers that are still waiting, which Redis counts when
+    /// they begin to wait; or while no list could have had more than was seen, of what came and went
+    /// just before that.
     owed: u64,
 }
 
@@ -38,6 +40,9 @@ struct Evidence(f64);
 
 /// So much can be the doing of a consumer that was killed in the midst of a delivery.
 const FEW: f64 = 4.0;
+
+/// No more consumers are taken to be waiting.
+const BLOCKED: u64 = 16;
 
 /// What evidence keeps of itself from one poll to the next, and what a lack of deliveries keeps: a purge
 /// of a few jobs makes one.
@@ -57,25 +62,27 @@ impl Strangers {
     pub(super) fn admit(&mut self, wanted: Option<u64>, recent: u64, span: Span) -> u64 {
         self.pushes.fade();
         self.deliveries.fade();
-        let wanted = wanted.map(|wanted| (wanted, std::mem::take(&mut self.owed)));
         let Some(takes) = span.takes else {
-            return wanted.map_or(0, |(wanted, _)| wanted);
+            return wanted.unwrap_or(0);
         };
+        let takes = takes.saturating_add(self.owed);
         let Some(deliveries) = span.deliveries else {
-            let Some((wanted, owed)) = wanted else {
-                self.owed = self.owed.saturating_add(takes);
+            let Some(wanted) = wanted else {
+                self.owed = takes;
                 return 0;
             };
             let admitted = match self.are_pushing() {
                 true => 0,
-                false => wanted.min(takes.saturating_add(owed)),
+                false => wanted.min(takes),
             };
+            self.owed = (takes - admitted).min(BLOCKED);
             self.note_rest(wanted - admitted, recent);
             return admitted;
         };
-        let wanted = wanted.map_or(0, |(wanted, _)| wanted);
+        let wanted = wanted.unwrap_or(0);
         self.deliveries.add(deliveries.saturating_sub(takes) as f64);
         let delivered = deliveries.min(takes);
+        self.owed = (takes - delivered).min(BLOCKED);
         let some = FEW + delivered as f64 / 4.0;
         // Then what has left says nothing of what was delivered.
         let is_purge = span.is_purge || span.left as f64 > delivered as f64 + some;

@@ -241,10 +241,17 @@ fn where_deliveries_are_not_counted_pops_are_the_limit_and_nothing_is_called_exa
     let mut ledger = Ledger::default();
     poll(&mut ledger, 0, 0);
     assert_eq!(poll(&mut ledger, 30, 32), (30, Counts::Assumed));
-    assert_eq!(poll(&mut ledger, 80, 34), (2, Counts::Assumed));
+    // Two more may be waiting since.
+    assert_eq!(poll(&mut ledger, 80, 34), (4, Counts::Assumed));
     assert_eq!(poll(&mut ledger, 130, 36), (2, Counts::Assumed));
     assert_eq!(poll(&mut ledger, 180, 38), (2, Counts::LowerBound));
     assert_eq!(poll(&mut ledger, 230, 40), (0, Counts::LowerBound));
+    // Three consumers wait, which is counted; what is pushed then they get without being counted, and
+    // two of them ask for more.
+    let mut ledger = Ledger::default();
+    poll(&mut ledger, 0, 0);
+    assert_eq!(poll(&mut ledger, 0, 3), (0, Counts::Assumed));
+    assert_eq!(poll(&mut ledger, 3, 5), (3, Counts::Assumed));
 }
 
 #[test]
