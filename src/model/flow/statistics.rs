@@ -3,6 +3,7 @@
 
 use super::queue::{FlowMemory, Settings};
 use super::sample::{FlowSample, Span};
+use super::view::FlowBasis;
 use crate::model::latency::{Age, Latency, LatencySource};
 use crate::model::{Timestamp, Window};
 use std::time::Duration;
@@ -84,6 +85,25 @@ impl FlowStatistics {
         if self.is_past {
             memory.forget_counts();
         }
+        let latency = self.doubted(latency, latest, window, ready, memory);
+        if let Latency::Known { age, .. } = latency
+            && age.max.is_none()
+            && let Some(basis) = self.uncounted.and_then(Uncounted::basis)
+        {
+            memory.set_basis(basis);
+        }
+        latency
+    }
+
+    /// What is left of it with all that the counts do not tell.
+    fn doubted(
+        &self,
+        latency: Latency,
+        latest: &FlowSample,
+        window: Window,
+        ready: Option<u64>,
+        memory: &FlowMemory,
+    ) -> Latency {
         match latency {
             _ if self.is_empty => Latency::Empty,
             Latency::Known {
@@ -136,6 +156,17 @@ impl FlowStatistics {
                 }
             }
             other => other,
+        }
+    }
+}
+
+impl Uncounted {
+    /// What they make of the age of the oldest job, if that has no upper bound any more.
+    const fn basis(self) -> Option<FlowBasis> {
+        match self {
+            Self::PutBack => Some(FlowBasis::PutBack),
+            Self::NoOlderThan(None) => Some(FlowBasis::Unknown),
+            Self::NoOlderThan(Some(_)) => None,
         }
     }
 }

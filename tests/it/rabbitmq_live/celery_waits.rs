@@ -81,7 +81,7 @@ fn compare(kind: &str, settings: &Value, due_later: u32) {
         {
             break;
         }
-        sleep(Duration::from_millis(2500));
+        sleep(Duration::from_secs(1));
     }
     sending.join().unwrap();
     drop(worker);

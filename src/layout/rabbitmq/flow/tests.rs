@@ -383,6 +383,8 @@ proptest! {
                 if let Latency::Known { age, .. } = latency {
                     prop_assert!(age.min <= age.estimate);
                     prop_assert!(age.max.is_none_or(|max| age.estimate <= max), "{:?}", age);
+                    let reason = memory.view().and_then(|view| view.basis.without_max());
+                    prop_assert_eq!(age.max.is_none(), reason.is_some(), "{:?}", reason);
                 }
             }
         }

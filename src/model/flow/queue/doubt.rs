@@ -2,7 +2,7 @@
 
 use super::{FlowMemory, Line};
 use crate::model::Age;
-use crate::model::flow::view::FlowTotals;
+use crate::model::flow::view::{FlowBasis, FlowTotals};
 use std::time::Duration;
 
 impl FlowMemory {
@@ -49,6 +49,13 @@ impl FlowMemory {
             for line in &mut flow.lines {
                 line.curve.distrust_since(since);
             }
+        }
+    }
+
+    /// What the age of the oldest job rests on, as far as others know more than the counts.
+    pub(in crate::model::flow) fn set_basis(&mut self, basis: FlowBasis) {
+        if let Self::Active(flow) = self {
+            flow.basis = basis;
         }
     }
 
