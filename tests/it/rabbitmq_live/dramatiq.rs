@@ -80,7 +80,9 @@ fn dramatiqs_three_queues_are_one_with_its_own_counts() {
     assert_eq!(held.consumers, Some(1));
     std::fs::write(release, "").unwrap();
     // The failed one is tried again later.
-    let done = poller.await_queue("mail", |seen| states(seen) == [0, 0, 3, 3].map(Some));
+    let done = poller.await_queue("mail", |seen| {
+        states(seen) == [0, 0, 3, 3].map(Some) && seen.counters.finished == Some(12)
+    });
     assert_eq!(done.head, Head::Empty);
     let counters = done.counters;
     assert_eq!(
