@@ -1,6 +1,7 @@
 //! The join: what came first of a task, kept until what belongs to it comes.
 
 mod ask;
+mod end;
 
 use super::clocks::{Clocks, DELAY, host_of, moved};
 use super::known::{Known, KnownTasks, Owes, Started, TaskId};
@@ -10,9 +11,9 @@ use super::workers::Workers;
 use super::{Event, EventCounts, Loss, LossCounts, TaskStep, What, WorkerState};
 use crate::model::{Example, Timestamp};
 pub use ask::Busy;
+use end::End;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
 
 /// Where a worker's word on which attempt it has is missing, so many are tried.
 const ATTEMPTS: u16 = 5;
@@ -55,15 +56,6 @@ struct Told<'a> {
     told: Timestamp,
     at: Option<Timestamp>,
     now: Timestamp,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, PartialEq)]
-enum End {
-    Success(Option<Duration>),
-    Failure,
-    Retry,
-    Never,
 }
 
 impl TaskLog {
@@ -323,72 +315,6 @@ impl TaskLog {
         if !self.news.wait(queue, example) {
             self.losses.note(Loss::Full, 1);
         }
-    }
-
-    fn run_in(&mut self, queue: QueueId, example: Example) {
-        if !self.news.run_in(queue, example) {
-            self.losses.note(Loss::Full, 1);
-        }
-    }
-
-    /// Notes an end. The task's name; none if it was told before.
-    fn ended(&mut self, told: &Told<'_>, end: End) -> Option<TaskId> {
-        let (failures, retries) = (u64::from(end == End::Failure), u64::from(end == End::Retry));
-        let mut run = match end {
-            End::Success(runtime) => runtime,
-            _ => None,
-        };
-        let Some(known) = self.known.get_mut(told.key) else {
-            if end == End::Never {
-                self.take_waiting(told.key, None);
-            } else if let Some(run) = run {
-                self.news.run(0, run);
-            }
-            return Some(0);
-        };
-        let task = known.task;
-        // A retry that a worker has received before it told that the attempt before has failed.
-        let is_earlier = known.worker != told.worker
-            || known
-                .started
-                .is_some_and(|started| told.told < started.told)
-            || (end == End::Retry
-                && known.started.is_none()
-                && known.attempt.is_some_and(|attempt| attempt > 0));
-        if is_earlier {
-            if !std::mem::take(&mut known.owes.end) {
-                return None;
-            }
-            let queue = known.queue;
-            self.news.count_in(queue, failures, retries);
-            return Some(task);
-        }
-        if known.ended.is_some() {
-            return None;
-        }
-        if known.is_running() {
-            self.workers.ended(known.worker);
-        }
-        known.ended = Some(told.now);
-        if end == End::Failure
-            && let Some(started) = known.started
-        {
-            run = run.or(Some(started.told.age_at(told.told)));
-        }
-        known.run = run;
-        let (queue, attempt, has_started) = (known.queue, known.attempt, known.started.is_some());
-        if !has_started && end == End::Never {
-            self.take_waiting(told.key, attempt);
-        }
-        self.news.count_in(queue, failures, retries);
-        if let Some(run) = run {
-            if !self.news.run(task, run) {
-                self.losses.note(Loss::Full, 1);
-            }
-            let at = told.at.unwrap_or(told.now);
-            self.run_in(queue, Example::new(told.id, run, at));
-        }
-        Some(task)
     }
 
     fn worker(&mut self, id: u64, state: WorkerState, at: Timestamp, now: Timestamp) {

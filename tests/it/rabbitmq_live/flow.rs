@@ -5,7 +5,7 @@ use super::*;
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use tailback::model::flow::Span;
-use tailback::model::{BrokerKind, BrokerState, Latency, QueueSnapshot, Report};
+use tailback::model::{BrokerKind, BrokerState, Latency, QueueSnapshot, Reason, Report};
 
 /// How far what a client and what the broker takes for the time of an event may be apart.
 const CLIENT_SECS: f64 = 0.15;
@@ -152,12 +152,12 @@ impl Score {
                 age.estimate.as_secs_f64(),
                 age.max.map(|max| max.as_secs_f64()),
             ),
-            // No statement, so none that is wrong: where histories cannot be had in time.
-            Latency::Unknown(reason) => {
+            // No statement, so none that is wrong: where a worker was killed.
+            Latency::Unknown(Reason::PutBack) => {
                 self.unknown += 1;
-                eprintln!("unknown: {reason:?}");
                 return;
             }
+            Latency::Unknown(reason) => panic!("{reason:?}"),
         };
         self.polls += 1;
         let upper = max.unwrap_or(f64::MAX) + CLIENT_SECS;

@@ -52,13 +52,12 @@ impl QueueFlow {
         if let Some((low, high)) = self.range(seen, f64::MAX) {
             let ready = signed(ready);
             let since_loss = self.last.at as f64 - self.lost_at;
-            let beyond = |waiting: i64| u64::try_from(waiting - ready).unwrap_or(0);
             if ready < low || drops || since_loss < WARY_SECS {
                 word.gone = self.most_gone(now, depth.ready);
             }
             if ready < low || since_loss < DROPPING_SECS {
                 // As many have gone since as have come.
-                word.likely_gone = beyond(self.waiting);
+                word.likely_gone = u64::try_from(self.waiting - ready).unwrap_or(0);
             }
             if ready <= high {
                 self.explained = seen;
