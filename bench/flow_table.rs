@@ -28,7 +28,8 @@ use scenarios::scenarios;
 use std::sync::Arc;
 use tailback::layout::redis::{QueueRef, Reply, Step};
 use tailback::model::flow::{
-    Arrivals, Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Settings, Span,
+    Arrivals, Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Settings,
+    Span, Witness,
 };
 
 fn main() {
@@ -158,6 +159,7 @@ fn flow_of(polls: u64, each: u64) -> FlowMemory {
             buckets: &buckets,
             counts: Counts::Exact,
             objective: None,
+            witness: &Witness::default(),
         };
         flow.apply(&sample, sample.span.on_brokers_clock(), &settings);
     }

@@ -10,6 +10,7 @@ pub mod tls;
 pub mod wire;
 
 use crate::layout::redis::SavedMarks;
+use crate::model::flow::Misuses;
 use crate::model::{Cost, ErrorKind, PollFailure, PollSuccess};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +76,9 @@ pub struct SourceMemory {
     run_id: Option<String>,
     /// By the names of the systems.
     layouts: BTreeMap<String, SavedMarks>,
+    /// Before the last poll, if that read all lists.
+    #[serde(default)]
+    misuses: Option<Misuses>,
 }
 
 /// Why a broker could not be read. The message says what was asked of whom and what to do, and

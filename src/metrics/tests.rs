@@ -84,7 +84,6 @@ fn flowing(secs: f64, ready: u64, total: u64) -> Observation {
                 is_first: false,
                 turned_over: false,
                 is_pushed: false,
-                out_of_order: false,
                 ..Arrivals::default()
             },
             started: None,

@@ -110,7 +110,7 @@ fn record(into: &mut Option<Waits>, times: &[Duration], buckets: &Arc<[f64]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::flow::Counts;
+    use crate::model::flow::{Counts, Witness};
 
     #[test]
     fn a_sample_is_kept_apart_from_what_is_counted() {
@@ -131,6 +131,7 @@ mod tests {
             buckets: &buckets,
             counts: Counts::Exact,
             objective: Some(secs(2)),
+            witness: &Witness::default(),
         };
         let view = MeasuredView::after(None, &all, &settings);
         let same = MeasuredView::after(Some(Arc::clone(&view)), &Measured::default(), &settings);

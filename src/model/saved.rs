@@ -165,7 +165,6 @@ mod tests {
                     is_first: false,
                     turned_over: false,
                     is_pushed: true,
-                    out_of_order: false,
                     ..Arrivals::default()
                 },
                 started: None,

@@ -3,7 +3,9 @@
 mod queue;
 
 use super::counter::MonotoneCounter;
-use super::flow::{Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally};
+use super::flow::{
+    Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally, Witness,
+};
 use super::history::Seen;
 use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
@@ -65,6 +67,7 @@ pub struct BrokerState {
     wait_buckets: Arc<[f64]>,
     objectives: Option<Arc<dyn Objectives>>,
     ledger: Ledger,
+    witness: Witness,
     queues: HashMap<(System, Arc<str>), QueueMemory>,
     systems: HashMap<System, [MonotoneCounter; 6]>,
     /// What an earlier process has left of queues that have not been seen yet.
@@ -102,6 +105,7 @@ impl BrokerState {
             wait_buckets: DEFAULT_BUCKETS.into(),
             objectives: None,
             ledger: Ledger::default(),
+            witness: Witness::default(),
             queues: HashMap::new(),
             systems: HashMap::new(),
             resumed: None,
@@ -176,6 +180,7 @@ impl BrokerState {
             buckets: &self.wait_buckets,
             counts,
             objective: None,
+            witness: &self.witness,
         };
         let interval = self.snapshot.interval;
         let mut queues = Vec::with_capacity(observations.len() + success.kept.len());
@@ -271,6 +276,10 @@ impl BrokerState {
             })
             .collect();
         let settled = self.ledger.settle(tally, &claims);
+        if let Some(count) = tally.misuses_earlier {
+            self.witness.recall(count);
+        }
+        self.witness.hear(tally.misuses, tally.misuses_after);
         let lines = observations
             .iter_mut()
             .filter_map(|seen| seen.flow.as_mut())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tailback::config::{Config, Endpoint, Environment};
 use tailback::layout::LAYOUTS;
 use tailback::layout::redis::{Layout, Outcome, QueueRef, Step};
-use tailback::model::flow::{Claim, FlowMemory, Ledger, Settings, Span, Tally};
+use tailback::model::flow::{Claim, FlowMemory, Ledger, Settings, Span, Tally, Witness};
 use tailback::model::{FlowView, Latency, System, Timestamp, Window};
 
 const KEYS: [&[u8]; 4] = [b"q", b"q\x06\x163", b"q\x06\x166", b"q\x06\x169"];
@@ -197,6 +197,9 @@ pub fn run_beside(
             deliveries: told.then_some(deliveries),
             takes_after: takes(taken),
             deliveries_after: told.then_some(taken),
+            misuses_earlier: None,
+            misuses: None,
+            misuses_after: None,
             is_partial: false,
             is_alone: true,
         };
@@ -314,6 +317,7 @@ fn poll(
                     buckets,
                     counts,
                     objective: None,
+                    witness: &Witness::default(),
                 };
                 return memory.apply(&sample, Window { from: now, to: now }, &settings);
             }

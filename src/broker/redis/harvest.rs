@@ -4,7 +4,7 @@ use super::catalogue::Sighting;
 use super::session::Session;
 use crate::broker::BrokerError;
 use crate::layout::redis::{Outcome, QueueRef, Refusal};
-use crate::model::flow::Span;
+use crate::model::flow::{Arrivals, Order, Span};
 use crate::model::{
     DropReason, JobState, Observation, PollFailure, PollSuccess, System, SystemTotals, Window,
 };
@@ -91,12 +91,22 @@ impl Harvest {
 
     /// Whether jobs that waited in some list have all left it, as if delivered or as if removed.
     pub(super) fn is_any_emptied(&self) -> bool {
+        let mut arrivals = self.arrivals();
+        arrivals.any(|arrivals| arrivals.is_delivered && arrivals.gone > 0)
+    }
+
+    /// Whether the elements of some list do not show that it was used in order.
+    pub(super) fn is_any_order_open(&self) -> bool {
+        self.arrivals()
+            .any(|arrivals| matches!(arrivals.order, Order::Unless(_)))
+    }
+
+    fn arrivals(&self) -> impl Iterator<Item = Arrivals> {
         let flows = self
             .observations
             .iter()
             .filter_map(|seen| seen.flow.as_ref());
-        let mut arrivals = flows.flat_map(|flow| &flow.lines).map(|line| line.arrivals);
-        arrivals.any(|arrivals| arrivals.is_delivered && arrivals.gone > 0)
+        flows.flat_map(|flow| &flow.lines).map(|line| line.arrivals)
     }
 
     pub(super) fn finish(

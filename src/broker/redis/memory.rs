@@ -4,6 +4,7 @@
 use super::catalogue::Bound;
 use super::session::Session;
 use crate::broker::{BrokerError, SourceMemory};
+use crate::model::flow::Misuses;
 
 #[derive(Debug, Default)]
 pub(super) struct Remembering {
@@ -14,6 +15,9 @@ pub(super) struct Remembering {
     /// Whether any has.
     has_begun: bool,
     run_id: Option<String>,
+    /// What an earlier process has counted of this run of the server, until it is told.
+    earlier_misuses: Option<Misuses>,
+    misuses: Option<Misuses>,
 }
 
 impl Remembering {
@@ -41,6 +45,7 @@ impl Remembering {
         let run_id = session.run_id().await?;
         if let Some(mut earlier) = self.earlier.take() {
             let is_same = run_id.is_some() && run_id == earlier.run_id;
+            self.earlier_misuses = earlier.misuses.filter(|_| is_same);
             for bound in layouts {
                 if let Some(saved) = earlier.layouts.remove(bound.system.as_str()) {
                     bound.layout.resume(saved, is_same);
@@ -53,6 +58,17 @@ impl Remembering {
         Ok(())
     }
 
+    /// Notes what was counted before a poll that has been told; `is_whole` if that read all lists. What
+    /// an earlier process had counted has then been told, too.
+    pub(super) fn note(&mut self, misuses: Option<Misuses>, is_whole: bool) {
+        self.misuses = misuses.filter(|_| is_whole);
+        self.earlier_misuses = None;
+    }
+
+    pub(super) fn earlier_misuses(&self) -> Option<Misuses> {
+        self.earlier_misuses
+    }
+
     /// None before the first poll: then what was left earlier still stands.
     pub(super) fn save(&self, layouts: &mut [Bound]) -> Option<SourceMemory> {
         let layouts = layouts.iter_mut().filter_map(|bound| {
@@ -62,6 +78,7 @@ impl Remembering {
         self.has_begun.then(|| SourceMemory {
             run_id: self.run_id.clone(),
             layouts: layouts.collect(),
+            misuses: self.misuses,
         })
     }
 }

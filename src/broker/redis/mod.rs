@@ -2,6 +2,7 @@
 //! conversations with the server.
 
 mod broker_clock;
+mod calls;
 mod catalogue;
 mod command;
 mod connect;
@@ -25,9 +26,10 @@ use crate::clock;
 use crate::config;
 use crate::layout::celery::events::channels;
 use crate::layout::redis::QueueRef;
-use crate::model::flow::Tally;
+use crate::model::flow::{MisusesAt, Tally};
 use crate::model::{Cost, PollSuccess};
 use broker_clock::BrokerClock;
+use calls::Calls;
 use catalogue::Catalogue;
 use connect::Connector;
 use conversation::{Round, overview};
@@ -116,7 +118,8 @@ impl RedisSource {
         let (polled, over_limit) = self.catalogue.polled();
         // Before the lists: what is pushed in between is then counted at the next poll.
         let calls = session.calls().await?;
-        let started = clock::now().mono;
+        let now = clock::now();
+        let started = now.mono;
         let plan = self.plan(&polled, started);
         let mut due = plan.due.iter();
         let (mut systems, mut left_pushed) = (0, 0);
@@ -163,11 +166,17 @@ impl RedisSource {
             deliveries: calls.map(|calls| calls.zadd),
             takes_after: None,
             deliveries_after: None,
+            misuses_earlier: self.memory.earlier_misuses(),
+            misuses: misuses(calls, now),
+            misuses_after: None,
             is_partial: over_limit > 0 || !harvest.kept.is_empty(),
             is_alone: systems == 1,
         };
-        if harvest.is_any_emptied() {
+        let (is_any_emptied, is_any_open) = (harvest.is_any_emptied(), harvest.is_any_order_open());
+        if is_any_emptied || is_any_open {
             let calls = session.calls().await?;
+            tally.misuses_after = misuses(calls, clock::now());
+            let calls = calls.filter(|_| is_any_emptied);
             tally.takes_after = calls.map(|calls| calls.takes);
             tally.deliveries_after = calls.map(|calls| calls.zadd);
         }
@@ -176,6 +185,8 @@ impl RedisSource {
         for bound in &mut self.catalogue.layouts {
             bound.layout.told();
         }
+        let is_whole = over_limit == 0 && success.kept.is_empty();
+        self.memory.note(calls.map(|calls| calls.misuses), is_whole);
         success.tally = tally;
         success.needed_interval = plan.interval;
         success.kept_interval = plan.quiet_interval;
@@ -197,6 +208,14 @@ impl RedisSource {
         }
         self.schedule.plan(&candidates, overhead, now)
     }
+}
+
+/// What those calls say that were read by now.
+fn misuses(calls: Option<Calls>, now: clock::Now) -> Option<MisusesAt> {
+    calls.map(|calls| MisusesAt {
+        at: now.uptime_secs(),
+        count: calls.misuses,
+    })
 }
 
 impl Source for RedisSource {

@@ -1,5 +1,6 @@
 //! One connection to one Redis node: pipelined batches of reads, each with its own outcome.
 
+use super::calls::Calls;
 use super::command::{self, commands, fault, width};
 use super::guard::{Allowance, Guard};
 use crate::broker::BrokerError;
@@ -46,28 +47,6 @@ pub(super) struct Hello {
     pub(super) version: Option<String>,
     pub(super) role: Option<String>,
 }
-
-/// How often a server has carried out some commands since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Calls {
-    /// Producers push one job with each.
-    pub(super) lpush: u64,
-    /// kombu's consumers note each message that they take with one.
-    pub(super) zadd: u64,
-    /// Whatever takes an element from the end that `LPUSH` fills last.
-    pub(super) takes: u64,
-}
-
-const TAKES: [&str; 8] = [
-    "rpop",
-    "brpop",
-    "rpoplpush",
-    "brpoplpush",
-    "lmove",
-    "blmove",
-    "lmpop",
-    "blmpop",
-];
 
 /// One page of a cursor's walk.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -336,31 +315,6 @@ fn page(value: Value) -> Option<Page> {
     let (cursor, items): (Vec<u8>, Vec<Vec<u8>>) = redis::from_redis_value(value).ok()?;
     let cursor = std::str::from_utf8(&cursor).ok()?.parse().ok()?;
     Some(Page { cursor, items })
-}
-
-// === impl Calls ===
-
-impl Calls {
-    /// Out of lines like `cmdstat_lpush:calls=12,usec=…`; 0 where there has been none yet.
-    fn from_info(commandstats: &[u8]) -> Self {
-        let mut all = Self::default();
-        for line in String::from_utf8_lossy(commandstats).lines() {
-            let call = || {
-                let (command, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
-                let (calls, _) = rest.split_once(',')?;
-                Some((command, calls.parse().ok()?))
-            };
-            match call() {
-                Some(("lpush", calls)) => all.lpush = calls,
-                Some(("zadd", calls)) => all.zadd = calls,
-                Some((command, calls)) if TAKES.contains(&command) => {
-                    all.takes = u64::saturating_add(all.takes, calls);
-                }
-                _ => {}
-            }
-        }
-        all
-    }
 }
 
 // === impl Hello ===

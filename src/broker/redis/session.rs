@@ -1,6 +1,7 @@
 //! The open connections of one configured Redis, and which of them serves a key.
 
-use super::node::{Calls, Hello, Node, Page};
+use super::calls::Calls;
+use super::node::{Hello, Node, Page};
 use super::quarantine::Quarantine;
 use super::rights::Missing;
 use crate::broker::BrokerError;
@@ -75,11 +76,7 @@ impl Session {
         let mut all = Some(Calls::default());
         for node in &mut self.nodes {
             let calls = node.calls().await?;
-            all = all.zip(calls).map(|(all, calls)| Calls {
-                lpush: all.lpush + calls.lpush,
-                zadd: all.zadd + calls.zadd,
-                takes: all.takes + calls.takes,
-            });
+            all = all.zip(calls).map(|(all, calls)| all + calls);
         }
         Ok(all)
     }

@@ -194,6 +194,7 @@ impl Layout for BullLayout {
     }
 
     fn told(&mut self) {
+        self.memory.told();
         self.tracks.told();
     }
 

@@ -301,7 +301,7 @@ impl List {
             skip: self.scheduled,
             put_back: match self.is_put_back {
                 true => put_back(sight),
-                false => sight.doubtful,
+                false => 0,
             },
             state,
         }

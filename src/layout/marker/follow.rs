@@ -170,6 +170,8 @@ impl Follow {
         let markers = size <= u64::from(MAX_MARKER) && cost <= budget.left;
         if markers {
             budget.left -= cost;
+            // As long as there is enough for the markers of other lists.
+            budget.left -= watch.widen(size, budget.left / 2);
         }
         let read = watch.ask(len, markers, memory);
         Phase::Position(watch, read)
@@ -202,10 +204,6 @@ impl Follow {
         let mut sight = self.sight.take()?;
         // Only LPUSH is counted among the broker's pushes.
         sight.arrivals.is_pushed = self.head == Side::Right;
-        let head = LineHead {
-            put_back: head.put_back.max(sight.doubtful),
-            ..head
-        };
         let line = LineSample {
             line: 0,
             ready: sight.ready,

@@ -2,6 +2,7 @@
 
 use super::resolve::Search;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
+use crate::model::flow::Order;
 use crate::model::{Head, Reason};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,6 +19,8 @@ pub struct Memory {
     scans_since: Option<u32>,
     /// Positions cannot be told at all: a right is missing.
     refused: Option<Refused>,
+    /// What the last poll came to has not been passed on.
+    is_untold: bool,
     epoch: u32,
     polls: u32,
 }
@@ -48,16 +51,25 @@ pub(crate) struct ListMarks {
     pub(super) is_unproven: bool,
     /// Polls for which no order is believed in.
     pub(super) disorder: u16,
-    /// Polls for which others may be put at the head.
-    pub(super) put_there: u16,
     /// Polls for which elements that look the same are not taken for the same.
     pub(super) alike: u16,
     /// Fingerprints of the last elements that were seen at the head and at the tail.
     pub(super) last_head: Option<u64>,
     pub(super) last_tail: Option<u64>,
-    /// Elements before this number may be others than those that were counted.
-    pub(super) sound_from: i64,
+    /// What the last poll showed of the order, and whether nobody has been told of it.
+    pub(super) said: Said,
+    pub(super) is_untold: bool,
     pub(super) held: Option<Box<Held>>,
+}
+
+/// What a poll shows of the order of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Said {
+    pub(super) order: Order,
+    /// So many from the head on may be others than their numbers say, if it was not kept.
+    pub(super) others: u64,
+    /// So many of the newest may have come later than their numbers say, likewise.
+    pub(super) newer: u64,
 }
 
 /// What is remembered of a list that has elements.
@@ -66,8 +78,8 @@ pub(super) struct Held {
     pub(super) tail: Option<Marker>,
     pub(super) near: Option<Marker>,
     pub(super) far: Option<Marker>,
-    /// The head itself, where elements may go round.
-    pub(super) front: Option<Marker>,
+    /// Fingerprints of the elements from the head on, where anybody may use the list.
+    pub(super) ahead: Box<[u64]>,
     /// A fingerprint of the element at the head.
     pub(super) head: Option<u64>,
     /// The most that have left between two polls, fading.
@@ -86,6 +98,11 @@ pub(super) struct Marker {
 impl Memory {
     /// Begins the next poll of all queues.
     pub(crate) fn begin(&mut self) {
+        if std::mem::replace(&mut self.is_untold, true) {
+            for marks in self.queues.values_mut().flatten() {
+                marks.is_untold = true;
+            }
+        }
         self.polls = self.polls.wrapping_add(1);
         if self.polls.is_multiple_of(HOUSEKEEPING) {
             // Only we still hold the name: the queue is no longer polled.
@@ -102,6 +119,11 @@ impl Memory {
         {
             self.refused = None;
         }
+    }
+
+    /// What the poll came to has been passed on.
+    pub(crate) fn told(&mut self) {
+        self.is_untold = false;
     }
 
     /// Whether elements have to be fetched to be found.
@@ -217,8 +239,29 @@ impl ListMarks {
         (distinct(near), distinct(far).filter(|far| *far > near))
     }
 
+    /// Fingerprints of the first elements, as far as they are remembered.
+    pub(super) fn ahead(&self) -> &[u64] {
+        self.held.as_ref().map_or(&[], |held| &held.ahead)
+    }
+
     pub(super) fn departed(&self) -> i64 {
         self.total - signed(self.ready)
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    /// The same with what is still to be told of the poll before, since which so many have arrived.
+    pub(super) fn after(self, before: Self, arrived: u64) -> Self {
+        Self {
+            order: before.order.and(self.order),
+            others: self.others.max(before.others),
+            newer: match before.newer {
+                0 => self.newer,
+                newer => self.newer.max(newer.saturating_add(arrived)),
+            },
+        }
     }
 }
 
@@ -231,7 +274,6 @@ impl Held {
             Search::Tail | Search::TailFromHead => self.tail.as_ref(),
             Search::Near => self.near.as_ref(),
             Search::Far => self.far.as_ref(),
-            Search::Front => self.front.as_ref(),
         }
     }
 }

@@ -6,13 +6,15 @@
 //! that lie between it and the tail. Three are remembered, at the tail and at two places near the
 //! head, since each may be gone or out of the reach of a bounded search; what they say is compared,
 //! so that other uses of the list (taking from the wrong end, removing in the middle, putting back,
-//! going round) are noticed.
+//! going round) are noticed. Of a list that anybody may use, the elements at both ends are compared
+//! with those of the last poll, and where they do not show that it was used in order, that is said.
 //!
 //! All reads of one list are one transaction of at most nine commands: positions mean nothing
 //! without the length of the same instant.
 
 mod follow;
 mod memory;
+mod order;
 mod resolve;
 mod saved;
 mod several;
@@ -39,6 +41,10 @@ pub(crate) const MARKER_BYTES: u64 = 8 * 1024 * 1024;
 /// more bytes from either end than this.
 const CHUNKS: [u64; 3] = [32, 128, 512];
 const CHUNK_BYTES: u64 = 128 * 1024;
+
+/// Of a list that anybody may use, so many elements of either end are compared, and so many bytes.
+const WINDOW: u64 = 32;
+const WINDOW_BYTES: u64 = 16 * 1024;
 
 /// Elements larger than this are not remembered, nor sent to be searched for.
 pub(crate) const MAX_MARKER: u32 = 16 * 1024;

@@ -11,13 +11,11 @@ pub(super) enum Search {
     Far,
     /// The old tail, from the other end: what is left of a list that was short.
     TailFromHead,
-    /// The old head, among what has come since.
-    Front,
 }
 
 impl Search {
     pub(super) const fn begins_at_head(self) -> bool {
-        !matches!(self, Self::Tail | Self::Front)
+        !matches!(self, Self::Tail)
     }
 }
 
@@ -41,12 +39,24 @@ pub(super) struct Verdict {
     pub(super) out_of_order: bool,
     /// The list is not used in order: it will happen again.
     pub(super) is_disorderly: bool,
-    /// Somebody puts elements at the head: that will happen again, too.
-    pub(super) is_put_there: bool,
-    /// So many of the newest may have come later than their numbers say.
+    /// So many of the newest may have come later than their numbers say, if the order was not kept.
     pub(super) newer: u64,
-    /// Before this number, others were put at the head.
-    pub(super) sound_from: Option<i64>,
+    /// The number of the first that is certainly what it was: others may have been put before it.
+    pub(super) first_found: Option<i64>,
+    /// Others were put at the head.
+    pub(super) has_others: bool,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// How many, from the head on, may be others than their numbers say.
+    pub(super) fn others(&self, before: &ListMarks, ready: u64) -> u64 {
+        let first = before.total + self.arrived - signed(ready) + 1;
+        self.first_found.map_or(ready, |found| {
+            u64::try_from(found - first).unwrap_or(0).min(ready)
+        })
+    }
 }
 
 /// `head` and `tail` are the fingerprints of the elements there now.
@@ -66,17 +76,16 @@ pub(super) fn resolve(
             .into_iter()
             .flatten()
             .any(|end| [before.last_head, before.last_tail].contains(&Some(end)));
-        let is_put_back = is_back && elements == Elements::Unique;
         return Verdict {
             arrived: now,
             turned_over: true,
-            sound_from: is_put_back.then_some(before.total + now + 1),
+            has_others: is_back && elements == Elements::Unique,
             ..Verdict::default()
         };
     }
     let old_head = before.held.as_ref().and_then(|held| held.head);
     let same_head = head.is_some() && head == old_head;
-    let mut verdict = by_markers(before, ready, found).unwrap_or_else(|is_complete| {
+    let mut verdict = by_markers(before, ready, found, elements).unwrap_or_else(|is_complete| {
         if is_complete {
             // Not one of the old ones is left.
             Verdict {
@@ -110,18 +119,13 @@ pub(super) fn resolve(
         verdict.is_disorderly |= same_head && left > 0 && !has_tail;
         // It went to the tail.
         verdict.is_disorderly |= tail.is_some() && tail == old_head && !same_head && then > 1;
-        // Another one stands there though none has left, or more are there than have come: somebody
-        // puts elements at the head. What job systems put there was handed out before; elsewhere it
-        // may be new, and more may have left than it seems.
-        let is_other = head.is_some() && old_head.is_some() && !same_head && left == 0;
-        verdict.is_put_there = (is_other || left < 0) && elements == Elements::Any;
-        if is_other || verdict.is_put_there || before.put_there > 0 {
-            verdict.sound_from = first_found(before, found);
-        }
+        // Another one stands there though none has left: what job systems put there was handed out before.
+        verdict.has_others = head.is_some() && old_head.is_some() && !same_head && left == 0;
+        verdict.first_found = first_found(before, found);
     }
-    verdict.out_of_order |= verdict.is_disorderly || verdict.is_put_there;
+    verdict.out_of_order |= verdict.is_disorderly;
     // A job that is tried again comes in its turn.
-    verdict.is_disorderly &= elements != Elements::Returning;
+    verdict.is_disorderly &= elements == Elements::Unique;
     verdict
 }
 
@@ -153,7 +157,12 @@ fn sought(found: &[(Search, Found)], wanted: Search) -> Option<u64> {
 
 /// What the markers that were found say; otherwise whether the search was complete, so that not
 /// finding them means that all are gone.
-fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Result<Verdict, bool> {
+fn by_markers(
+    before: &ListMarks,
+    ready: u64,
+    found: &[(Search, Found)],
+    elements: Elements,
+) -> Result<Verdict, bool> {
     if found.iter().any(|(_, found)| *found == Found::Ambiguous) {
         return Err(false);
     }
@@ -185,7 +194,7 @@ fn by_markers(before: &ListMarks, ready: u64, found: &[(Search, Found)]) -> Resu
             // Who takes from the tail will do so again, and what comes next gets the numbers of those.
             verdict.is_disorderly =
                 sought(found, Search::Tail).is_some_and(|reach| arrived < signed(reach));
-            if verdict.is_disorderly {
+            if verdict.is_disorderly || elements == Elements::Any {
                 verdict.newer = u64::try_from(near).unwrap_or(0);
             }
             (arrived.max(0), arrived < 0)

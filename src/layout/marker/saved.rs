@@ -2,7 +2,7 @@
 //! payload: they must be there as they are, since Redis finds an element only by all of it.
 
 use super::MAX_MARKER;
-use super::memory::{Held, ListMarks, Marker, Memory, fingerprint};
+use super::memory::{Held, ListMarks, Marker, Memory, Said, fingerprint};
 use crate::layout::redis::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -40,11 +40,7 @@ struct SavedList {
     #[serde(default)]
     disorder: u16,
     #[serde(default)]
-    put_there: u16,
-    #[serde(default)]
     alike: u16,
-    #[serde(default)]
-    sound_from: i64,
     held: Option<SavedHeld>,
 }
 
@@ -54,6 +50,8 @@ struct SavedHeld {
     near: Option<SavedMarker>,
     far: Option<SavedMarker>,
     head: Option<u64>,
+    #[serde(default)]
+    ahead: Vec<u64>,
     pace: f64,
 }
 
@@ -147,14 +145,13 @@ impl ListMarks {
             epoch: self.epoch,
             head_size: self.head_size,
             disorder: self.disorder,
-            put_there: self.put_there,
             alike: self.alike,
-            sound_from: self.sound_from,
             held: self.held.as_ref().map(|held| SavedHeld {
                 tail: marker(&held.tail),
                 near: marker(&held.near),
                 far: marker(&held.far),
                 head: held.head,
+                ahead: held.ahead.to_vec(),
                 pace: held.pace,
             }),
         }
@@ -175,8 +172,8 @@ impl ListMarks {
                 tail: marker(held.tail),
                 near: marker(held.near),
                 far: marker(held.far),
-                front: None,
                 head: held.head,
+                ahead: held.ahead.into(),
                 pace: if held.pace.is_finite() {
                     held.pace.max(0.0)
                 } else {
@@ -184,24 +181,22 @@ impl ListMarks {
                 },
             })
         });
-        (in_range(saved.total) && in_range(saved.sound_from) && saved.ready <= 1 << 52).then_some(
-            Self {
-                is_known: true,
-                total: saved.total,
-                ready: saved.ready,
-                epoch: saved.epoch,
-                head_size: saved.head_size,
-                pause: 0,
-                is_unproven: !is_same_server,
-                disorder: saved.disorder,
-                put_there: saved.put_there,
-                alike: saved.alike,
-                last_head: None,
-                last_tail: None,
-                sound_from: saved.sound_from,
-                held,
-            },
-        )
+        (in_range(saved.total) && saved.ready <= 1 << 52).then_some(Self {
+            is_known: true,
+            total: saved.total,
+            ready: saved.ready,
+            epoch: saved.epoch,
+            head_size: saved.head_size,
+            pause: 0,
+            is_unproven: !is_same_server,
+            disorder: saved.disorder,
+            alike: saved.alike,
+            last_head: None,
+            last_tail: None,
+            said: Said::default(),
+            is_untold: false,
+            held,
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use super::*;
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::layout::testing::{Keyspace, Stored};
 use crate::model::flow::{
-    Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Settings, Span,
+    Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Misuses, MisusesAt,
+    Settings, Span, Witness,
 };
 use crate::model::{Latency, Timestamp, Window};
 use proptest::prelude::*;
@@ -29,6 +30,14 @@ struct Tracked {
     /// The server does not know LPOS.
     is_old: bool,
     fetched: usize,
+    misuses: Misuses,
+    /// What was there at the last poll, and what was put back since.
+    polled: Vec<Vec<u8>>,
+    returned: Vec<Vec<u8>>,
+    /// What the server is asked for that count; none if it may not be.
+    witness: Option<Witness>,
+    /// Each third poll comes to nothing after the list was read.
+    loses: bool,
 }
 
 impl Tracked {
@@ -48,6 +57,11 @@ impl Tracked {
             loose: false,
             is_old: false,
             fetched: 0,
+            misuses: Misuses::default(),
+            polled: Vec::new(),
+            returned: Vec::new(),
+            witness: Some(Witness::default()),
+            loses: false,
         }
     }
 
@@ -67,8 +81,61 @@ impl Tracked {
         self
     }
 
+    /// Counts calls of commands that are of no use to a list in order.
+    fn misuse(&mut self, puts: usize, takes: usize) {
+        let count = match self.head {
+            Side::Left => &mut self.misuses.left,
+            Side::Right => &mut self.misuses.right,
+        };
+        count.puts += puts as u64;
+        count.takes += takes as u64;
+    }
+
+    fn take_from_tail(&mut self, count: usize) -> &mut Self {
+        self.misuse(0, count);
+        for _ in 0..count {
+            self.elements.pop_front();
+        }
+        self
+    }
+
+    /// So many from the tail on, after the first.
+    fn remove(&mut self, first: usize, count: usize) -> &mut Self {
+        self.misuse(0, 1);
+        for _ in 0..count {
+            self.elements.remove(first);
+        }
+        self
+    }
+
+    fn rotate(&mut self, times: usize) -> &mut Self {
+        self.misuse(0, times);
+        for _ in 0..times {
+            if let Some(mut head) = self.elements.pop_back() {
+                // It was out of the list and is at its tail now: no other than one that is new.
+                if self.returned.contains(&head.0) && !self.polled.contains(&head.0) {
+                    head.1 = self.now;
+                }
+                self.elements.push_front(head);
+            }
+        }
+        self
+    }
+
+    /// Those that were taken, at the end where they were.
+    fn put_back(&mut self, taken: impl IntoIterator<Item = (Vec<u8>, f64)>) -> &mut Self {
+        let before = self.elements.len();
+        self.elements.extend(taken);
+        let returned = self.elements.iter().skip(before);
+        self.returned
+            .extend(returned.map(|(element, _)| element.clone()));
+        self.misuse(self.elements.len() - before, 0);
+        self
+    }
+
     /// New ones at the end where others are taken.
     fn put_at_head(&mut self, count: usize) -> &mut Self {
+        self.misuse(count, 0);
         for _ in 0..count {
             self.next += 1;
             let element = format!("job {}", self.next).into_bytes();
@@ -126,6 +193,10 @@ impl Tracked {
     /// One poll, a second after the last.
     fn poll(&mut self) -> Latency {
         self.now += 1.0;
+        self.returned.clear();
+        let elements = self.elements.iter();
+        self.polled = elements.map(|(element, _)| element.clone()).collect();
+        self.memory.begin();
         let (key, ready) = (Bytes::from(b"q".as_slice()), self.elements.len() as u64);
         let keys = self.keys();
         let marks = self.memory.get(&key, 0);
@@ -133,6 +204,8 @@ impl Tracked {
         let sight = if ready == 0 {
             watch.conclude_empty(&mut self.memory)
         } else {
+            let size = watch.last_head_size().unwrap_or(1024);
+            watch.widen(size.into(), MARKER_BYTES);
             let mut read = watch.ask(ready, true, &self.memory);
             loop {
                 let answer = self.answer(&keys, &read);
@@ -153,12 +226,21 @@ impl Tracked {
             ready,
             arrivals: sight.arrivals,
             started: None,
-            head: LineHead {
-                put_back: sight.doubtful,
-                ..LineHead::PLAIN
-            },
+            head: LineHead::PLAIN,
         };
         self.memory.put(&key, vec![sight.marks]);
+        if self.loses && self.now % 3.0 == 0.0 {
+            return self.poll();
+        }
+        self.memory.told();
+        let no_witness = Witness::default();
+        let told = Some(MisusesAt {
+            at: self.now,
+            count: self.misuses,
+        });
+        if let Some(witness) = &mut self.witness {
+            witness.hear(told, told);
+        }
         let at = Timestamp::from_micros((self.now * 1e6) as i64);
         let sample = FlowSample {
             span: Span {
@@ -171,6 +253,7 @@ impl Tracked {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
             objective: None,
+            witness: self.witness.as_ref().unwrap_or(&no_witness),
         };
         self.flow
             .apply(&sample, Window { from: at, to: at }, &settings)

@@ -4,7 +4,7 @@ mod conclude;
 mod reads;
 
 use super::memory::{ListMarks, Memory, signed};
-use super::resolve::{Found, Search, Verdict};
+use super::resolve::{Found, Search};
 use super::{CHUNKS, REACH};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::flow::Arrivals;
@@ -28,10 +28,8 @@ pub(crate) struct Watch {
     scans: bool,
     guarded: bool,
     found: Vec<(Search, Found)>,
-    /// How many have come, as it seems.
-    came: u64,
-    /// All is known but whether what was at the head has only gone to the tail.
-    unchecked: Option<Box<(Reading, Verdict)>>,
+    /// How many elements are compared at either end.
+    window: u64,
 }
 
 /// Which elements of a list can be alike.
@@ -50,7 +48,10 @@ pub(crate) enum Elements {
 enum Asked {
     Length,
     Tail,
-    Head,
+    /// So many elements from the head on.
+    Head(u64),
+    /// So many from the tail on.
+    Behind(u64),
     /// The element so far from the head.
     Probe(u64),
     Position(Search),
@@ -65,8 +66,6 @@ pub(crate) struct Sight {
     /// Elements near the head with their distance from it.
     pub(crate) probes: Vec<(u64, Vec<u8>)>,
     pub(crate) arrivals: Arrivals,
-    /// So many from the head on may be others than the count says: some were put there.
-    pub(crate) doubtful: u64,
     pub(crate) marks: ListMarks,
 }
 
@@ -87,6 +86,11 @@ struct Reading {
     tail: Option<Vec<u8>>,
     head: Option<Reply>,
     probes: Vec<(u64, Vec<u8>)>,
+    /// Fingerprints of the elements from the head on, and from the tail on.
+    ahead: Vec<u64>,
+    behind: Vec<u64>,
+    /// The size of the largest of them.
+    largest: u32,
 }
 
 // === impl Watch ===
@@ -104,8 +108,7 @@ impl Watch {
             scans: false,
             guarded: false,
             found: Vec::new(),
-            came: 0,
-            unchecked: None,
+            window: 1,
         }
     }
 
@@ -131,7 +134,6 @@ impl Watch {
         if self.guarded && !stands_still(&replies) {
             return Next::Torn;
         }
-        let unchecked = self.unchecked.take();
         let mut reading = Reading::default();
         for (asked, reply) in std::mem::take(&mut self.asked).into_iter().zip(replies) {
             match (asked, reply) {
@@ -139,7 +141,8 @@ impl Watch {
                     Ok(ready) => reading.ready = ready,
                     Err(refusal) => return Next::Refused(refusal),
                 },
-                (Asked::Head, reply) => reading.head = Some(reply),
+                (Asked::Head(_), reply) => reading.take_head(reply, self.head),
+                (Asked::Behind(_), reply) => reading.take_behind(reply, self.head),
                 (Asked::Tail, Reply::Bytes(element)) => reading.tail = Some(element),
                 (Asked::Probe(at), Reply::Bytes(element)) => reading.probes.push((at, element)),
                 (Asked::Position(search), reply) => {
@@ -151,18 +154,10 @@ impl Watch {
                 _ => {}
             }
         }
-        if let Some(before) = unchecked {
-            let (reading, mut verdict) = *before;
-            let is_there = |(search, found): &(Search, Found)| {
-                *search == Search::Front && !matches!(found, Found::Nowhere(_))
-            };
-            verdict.is_disorderly |= self.found.iter().any(is_there);
-            return Next::Seen(Box::new(self.conclude(reading, &verdict, memory)));
-        }
         if reading.ready > 0 && self.needs_more(reading.ready) {
             self.round += 1;
             self.found.clear();
-            self.asked = vec![Asked::Length, Asked::Head];
+            self.asked = vec![Asked::Length, Asked::Head(self.window)];
             self.add_markers(reading.ready);
             let near = if self.scans {
                 Search::Near
@@ -177,14 +172,7 @@ impl Watch {
             }
             return Next::Ask(self.read(memory));
         }
-        let verdict = self.resolve(&reading);
-        if self.may_have_gone_round(&verdict, reading.ready) {
-            self.asked = vec![Asked::Length, Asked::Position(Search::Front)];
-            let read = self.read(memory);
-            self.unchecked = Some(Box::new((reading, verdict)));
-            return Next::Ask(read);
-        }
-        Next::Seen(Box::new(self.conclude(reading, &verdict, memory)))
+        Next::Seen(Box::new(self.conclude(reading, memory)))
     }
 
     /// Something of a transaction is not allowed to us, or not known to the server: if that may be
@@ -196,7 +184,6 @@ impl Watch {
         }
         memory.scan();
         self.found.clear();
-        self.unchecked = None;
         self.round = 0;
         Next::Ask(self.ask(self.ready, true, memory))
     }

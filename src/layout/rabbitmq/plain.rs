@@ -20,7 +20,7 @@
 
 use super::{Kind, Layout, QueueRow, UNSTAMPED, Vhost};
 use crate::config;
-use crate::model::flow::{HeadState, StampOf};
+use crate::model::flow::{HeadState, Order, StampOf};
 use crate::model::{Counters, Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::time::Duration;
 
@@ -72,7 +72,9 @@ fn add_flow(observation: &mut Observation, row: &QueueRow) {
     observation.statistics = flow.statistics.clone();
     for sample in observation.statistics.earlier.iter_mut().chain(all) {
         for line in &mut sample.lines {
-            line.arrivals.out_of_order = row.has_priorities;
+            if row.has_priorities {
+                line.arrivals.order = Order::Broken;
+            }
         }
     }
     if let Head::Since {

@@ -83,7 +83,11 @@ pub trait Layout: Send + Sync {
 
     /// What the last poll gave has been passed on: times of single jobs must not be given again. A
     /// poll that fails half-way does not come to this.
-    fn told(&mut self) {}
+    fn told(&mut self) {
+        if let Some(lists) = self.lists() {
+            lists.told();
+        }
+    }
 
     /// The reads about all queues together, in rounds: called with the replies to the reads of the
     /// round before (none in round 0) until it asks for nothing more.

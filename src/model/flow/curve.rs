@@ -169,6 +169,11 @@ impl WaitCurve {
         u64::try_from(self.ready).unwrap_or(0)
     }
 
+    /// The beginning of the last poll.
+    pub fn seen_from(&self) -> f64 {
+        self.from
+    }
+
     /// The end of the last poll.
     pub fn seen_at(&self) -> f64 {
         self.to
@@ -270,6 +275,12 @@ impl WaitCurve {
     /// lower bounds hold.
     pub fn distrust_order(&mut self) {
         self.unordered_until = self.arrived;
+    }
+
+    /// The first messages may be others than their numbers say: put at the head, or back there.
+    pub fn distrust_numbers(&mut self, first: u64) {
+        let last = self.departed.saturating_add(number(first));
+        self.furthest = self.furthest.max(last.min(self.arrived));
     }
 
     /// The knots around a message: the last one before it and the first that covers it.

@@ -10,6 +10,7 @@
 
 mod strangers;
 
+use super::order::{Misuses, MisusesAt};
 use super::sample::LineSample;
 use strangers::{Span, Strangers};
 
@@ -38,7 +39,7 @@ impl Counts {
 }
 
 /// What the broker has counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Tally {
     /// Pushes to all lists so far, read before the lists.
     pub pushes: Option<u64>,
@@ -50,6 +51,13 @@ pub struct Tally {
     /// in it.
     pub takes_after: Option<u64>,
     pub deliveries_after: Option<u64>,
+    /// Commands that use lists out of order, as counted before another process read the lists for the
+    /// last time.
+    pub misuses_earlier: Option<Misuses>,
+    /// The same before the lists were read.
+    pub misuses: Option<MisusesAt>,
+    /// And after; only if the elements of some list do not show its order.
+    pub misuses_after: Option<MisusesAt>,
     /// There are queues that were not read and may have had some of all these.
     pub is_partial: bool,
     /// No other job system has queues there.

@@ -8,6 +8,7 @@
 mod curve;
 mod head;
 mod ledger;
+mod order;
 mod queue;
 mod rate;
 mod sample;
@@ -18,6 +19,7 @@ mod waits;
 
 pub use curve::{Basis, HeadAge, Moved, Poll, Segment, WaitCurve};
 pub use ledger::{Claim, Counts, Ledger, Settled, Tally};
+pub use order::{End, Misuse, Misuses, MisusesAt, Order, Uses, Witness};
 pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::{FadingRate, Rate};
 pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf};

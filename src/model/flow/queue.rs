@@ -3,6 +3,7 @@
 use super::curve::{Moved, Poll, WaitCurve};
 use super::head::{line_age, oldest};
 use super::ledger::{Claim, Counts};
+use super::order::{Misuse, Order, Witness};
 use super::rate::Rate;
 use super::sample::{FlowSample, LineSample, Span};
 use super::view::{FlowBasis, FlowTotals, FlowView};
@@ -64,6 +65,8 @@ pub struct Settings<'a> {
     pub counts: Counts,
     /// A longer wait is late.
     pub objective: Option<Duration>,
+    /// Who knows whether lists are used out of order.
+    pub witness: &'a Witness,
 }
 
 // === impl FlowMemory ===
@@ -243,6 +246,7 @@ impl QueueFlow {
             .total
             .saturating_sub(line.arrived)
             .saturating_add(arrivals.unseen);
+        let since = line.curve.seen_from();
         let secs = span.to - line.curve.seen_at();
         line.arrivals.add(span.to, secs, arrived as f64);
         let started = match sample.started {
@@ -285,12 +289,22 @@ impl QueueFlow {
             late += censored;
         }
         let lost = arrivals.epoch != line.epoch;
-        let newer = if lost { u64::MAX } else { arrivals.newer };
-        if newer > 0 {
-            line.curve.lose_sight(newer);
+        if lost {
+            line.curve.lose_sight(u64::MAX);
         }
-        if arrivals.out_of_order {
-            line.curve.distrust_order();
+        let is_denied = |misuse| settings.witness.denies(misuse, since);
+        if !matches!(arrivals.order, Order::Unless(misuse) if is_denied(misuse)) {
+            line.curve.lose_sight(arrivals.newer);
+            if arrivals.order != Order::Kept {
+                line.curve.distrust_order();
+            }
+        }
+        let puts = |misuse| Misuse {
+            takes: false,
+            ..misuse
+        };
+        if !matches!(arrivals.order, Order::Unless(misuse) if is_denied(puts(misuse))) {
+            line.curve.distrust_numbers(arrivals.others);
         }
         (line.epoch, line.arrived, line.started) = (arrivals.epoch, arrivals.total, sample.started);
         let totals = &mut self.totals;

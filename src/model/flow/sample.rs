@@ -1,6 +1,7 @@
 //! What a front end tells of the lines of a queue at one poll: counts and where the head stands,
 //! nothing of how it found out.
 
+use super::order::Order;
 use crate::model::latency::Reason;
 use crate::model::{Head, LatencySource, Timestamp};
 
@@ -54,10 +55,13 @@ pub struct Arrivals {
     pub gone: u64,
     /// Departures that were no deliveries, as the count of deliveries tells. Set by the fold.
     pub removed: u64,
-    /// Messages were seen to be taken from elsewhere than the head.
-    pub out_of_order: bool,
-    /// So many of the newest may have come later than their numbers say: others, which had those
-    /// numbers, were taken from the tail.
+    /// Whether messages were taken in the order of their arrival.
+    pub order: Order,
+    /// So many from the head on may be others than their numbers say; if the order is open, only where
+    /// somebody may have put them there.
+    pub others: u64,
+    /// So many of the newest may have come later than their numbers say, if the order was not kept:
+    /// others, which had those numbers, were taken from the tail.
     pub newer: u64,
 }
 
@@ -153,7 +157,8 @@ impl Arrivals {
             is_delivered: false,
             gone: 0,
             removed: 0,
-            out_of_order: false,
+            order: Order::Kept,
+            others: 0,
             newer: 0,
         }
     }

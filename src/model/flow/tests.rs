@@ -25,7 +25,6 @@ fn arrivals(total: u64) -> Arrivals {
         is_first: false,
         turned_over: false,
         is_pushed: true,
-        out_of_order: false,
         ..Arrivals::default()
     }
 }
@@ -63,6 +62,7 @@ fn apply(memory: &mut FlowMemory, at: f64, lines: &[LineSample]) -> Latency {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
             objective: None,
+            witness: &Witness::default(),
         },
     )
 }

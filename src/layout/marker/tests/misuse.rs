@@ -8,9 +8,7 @@ fn taking_from_the_wrong_end_leaves_a_lower_bound() {
     list.poll();
     list.push(50).checked();
     for _ in 0..5 {
-        list.push(3);
-        (0..6).for_each(|_| drop(list.elements.pop_front()));
-        assert!(!list.checked());
+        assert!(!list.push(3).take_from_tail(6).checked());
     }
 }
 
@@ -19,8 +17,7 @@ fn removing_from_the_middle_leaves_a_lower_bound_until_all_that_was_there_has_le
     let mut list = Tracked::new(true);
     list.poll();
     list.push(50).checked();
-    list.elements.drain(10..20);
-    assert!(!list.push(5).checked());
+    assert!(!list.remove(10, 10).push(5).checked());
     assert!(!list.push(5).pop(20).checked());
     assert!(list.push(5).pop(30).checked());
 }
@@ -30,13 +27,7 @@ fn going_round_leaves_a_lower_bound() {
     let mut list = Tracked::new(true);
     list.poll();
     list.push(20).checked();
-    let turn = |list: &mut Tracked, times| {
-        for _ in 0..times {
-            let head = list.elements.pop_back().unwrap();
-            list.elements.push_front(head);
-        }
-        assert!(!list.checked(), "{times}");
-    };
+    let turn = |list: &mut Tracked, times| assert!(!list.rotate(times).checked(), "{times}");
     for times in [1, 3, 1] {
         turn(&mut list, times);
     }
@@ -50,26 +41,6 @@ fn going_round_leaves_a_lower_bound() {
     // What has been seen once is believed in for a while, also where nothing could show it.
     list.push(3);
     turn(list.pop(30), 2);
-}
-
-#[test]
-fn a_job_that_goes_round_is_sought_among_as_many_as_have_come() {
-    let mut list = Tracked::new(false);
-    list.poll();
-    list.push(5000).checked();
-    list.push(10).pop(8);
-    let keys = list.keys();
-    let marks = list.memory.get(&b"q".as_slice().into(), 0);
-    let mut watch = Watch::new(b"q".as_slice().into(), Side::Right, list.kind, marks);
-    let first = watch.ask(5002, true, &list.memory);
-    let reply = list.answer(&keys, &first);
-    let Next::Ask(Read::Atomic(_, reads)) = watch.take(reply, &mut list.memory) else {
-        panic!("one more question");
-    };
-    let [Read::Llen(_), Read::Lpos { from, limit, .. }] = reads.as_slice() else {
-        panic!("{reads:?}");
-    };
-    assert_eq!((*from, limit.get()), (Side::Left, 74));
 }
 
 #[test]
@@ -107,8 +78,7 @@ fn what_is_put_back_into_an_emptied_list_is_not_new() {
     list.push(1).checked();
     let only = list.elements.pop_back().unwrap();
     list.checked();
-    list.elements.push_back(only);
-    assert!(!list.checked());
+    assert!(!list.put_back([only]).checked());
     assert!(!list.push(3).checked());
     assert!(list.pop(1).checked());
 }
@@ -148,8 +118,7 @@ fn what_is_put_back_at_the_head_leaves_a_lower_bound() {
     list.push(30).checked();
     let taken: Vec<_> = (0..8).map(|_| list.elements.pop_back().unwrap()).collect();
     assert!(list.push(4).checked());
-    list.elements.extend(taken);
-    assert!(!list.push(4).checked());
+    assert!(!list.put_back(taken).push(4).checked());
     assert!(list.pop(12).checked());
 }
 
@@ -171,7 +140,7 @@ fn elements_too_large_to_be_remembered_leave_bounds_and_are_fetched_once_a_minut
             list.pop(3).checked();
             let marks = list.memory.get(&b"q".as_slice().into(), 0);
             let held = marks.held.as_ref().unwrap();
-            assert!(held.tail.is_none() && held.near.is_none() && held.front.is_none());
+            assert!(held.tail.is_none() && held.near.is_none());
         }
         let marks = list.memory.get(&b"q".as_slice().into(), 0);
         let mut watch = Watch::new(b"q".as_slice().into(), Side::Right, list.kind, marks);

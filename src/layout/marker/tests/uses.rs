@@ -27,18 +27,17 @@ impl Tracked {
                 let popped = (0..count).filter_map(|_| self.elements.pop_back());
                 taken.extend(popped);
             }
-            Use::TakeFromTail(count) => (0..count).for_each(|_| drop(self.elements.pop_front())),
-            Use::Remove(at) => drop(self.elements.remove(at)),
+            Use::TakeFromTail(count) => {
+                self.take_from_tail(count);
+            }
+            Use::Remove(at) => {
+                self.remove(at, 1);
+            }
             Use::PutBack(count) => {
-                let back = taken.drain(taken.len().saturating_sub(count)..);
-                self.elements.extend(back);
+                self.put_back(taken.drain(taken.len().saturating_sub(count)..));
             }
             Use::Rotate(count) => {
-                for _ in 0..count {
-                    if let Some(head) = self.elements.pop_back() {
-                        self.elements.push_front(head);
-                    }
-                }
+                self.rotate(count);
             }
             Use::PutAtHead(count) => {
                 self.put_at_head(count);
@@ -99,6 +98,20 @@ proptest! {
             uses.iter().for_each(|each| list.do_it(each, &mut taken));
             list.poll();
         }
+    }
+
+    /// A list that anybody may use, in every way at once; whether the server tells what was called, or
+    /// not.
+    #[test]
+    fn all_uses_at_once_leave_the_truth_inside(
+        polls in polls(anything()), left in any::<bool>(), is_old in any::<bool>(),
+        tells in any::<bool>(), loses in any::<bool>(),
+    ) {
+        let mut list = list(false, left);
+        list.is_old = is_old;
+        list.witness = tells.then(Witness::default);
+        list.loses = loses;
+        play(list, &polls);
     }
 
     #[test]

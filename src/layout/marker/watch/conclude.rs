@@ -1,14 +1,15 @@
 //! From the replies to what the poll of a list came to, and what the next one needs to know.
 
 use super::super::MAX_MARKER;
-use super::super::memory::{Held, ListMarks, Marker, Memory, fingerprint, signed};
+use super::super::memory::{Held, ListMarks, Marker, Memory, Said, fingerprint, signed};
+use super::super::order::{Ends, has_twins, order};
 use super::super::resolve::{Found, Verdict, resolve};
 use super::{Elements, PAUSE, Reading, Sight, Watch};
-use crate::layout::redis::Reply;
-use crate::model::flow::Arrivals;
+use crate::layout::redis::{Reply, Side};
+use crate::model::flow::{Arrivals, End, Order};
 
-/// For so many polls after elements were seen to be taken from the wrong end or to go round, no order
-/// is believed in: what little of it shows is little evidence.
+/// For so many polls after the elements of a job system were seen to be taken from the wrong end or to
+/// go round, no order is believed in: what little of it shows is little evidence.
 const DISORDER: u16 = 300;
 
 /// The same for lists in which elements were seen to be alike.
@@ -17,7 +18,7 @@ const ALIKE: u16 = u16::MAX;
 impl Watch {
     /// A list that had no elements when its length was read.
     pub(crate) fn conclude_empty(self, memory: &mut Memory) -> Sight {
-        self.conclude_from(Reading::default(), memory)
+        self.conclude(Reading::default(), memory)
     }
 
     /// A list of which only the length is known.
@@ -26,40 +27,16 @@ impl Watch {
             ready,
             ..Reading::default()
         };
-        self.conclude_from(reading, memory)
+        self.conclude(reading, memory)
     }
 
-    fn conclude_from(&self, reading: Reading, memory: &mut Memory) -> Sight {
-        let verdict = self.resolve(&reading);
-        self.conclude(reading, &verdict, memory)
-    }
-
-    pub(super) fn resolve(&self, reading: &Reading) -> Verdict {
+    pub(super) fn conclude(&self, reading: Reading, memory: &mut Memory) -> Sight {
+        let before = &self.marks;
         let ends = (
             reading.head().map(fingerprint),
             reading.tail.as_deref().map(fingerprint),
         );
-        resolve(&self.marks, reading.ready, ends, &self.found, self.elements)
-    }
-
-    /// Elements that are taken at the head and put at the tail look like arrivals and departures. So
-    /// where anybody may do that, the old head is sought among what has come.
-    pub(super) fn may_have_gone_round(&mut self, verdict: &Verdict, ready: u64) -> bool {
-        let left = verdict.arrived + signed(self.marks.ready) - signed(ready);
-        let is_open = !verdict.lost && !verdict.is_disorderly && ready > 0;
-        let is_due = self.marks.disorder < DISORDER / 2;
-        let front = self.marks.held.as_ref().and_then(|h| h.front.as_ref());
-        self.came = u64::try_from(verdict.arrived).unwrap_or(0);
-        is_open && is_due && left > 0 && self.came > 0 && front.is_some()
-    }
-
-    pub(super) fn conclude(
-        &self,
-        reading: Reading,
-        verdict: &Verdict,
-        memory: &mut Memory,
-    ) -> Sight {
-        let before = &self.marks;
+        let verdict = resolve(before, reading.ready, ends, &self.found, self.elements);
         let was_found = |(_, found): &(_, Found)| matches!(found, Found::At(_));
         let is_same = !before.is_unproven || self.found.iter().any(was_found);
         let is_known = before.is_known && (is_same || reading.ready == 0);
@@ -74,16 +51,22 @@ impl Watch {
         let size = match &reading.head {
             // Dropped as it came in.
             Some(Reply::Refused(_)) => Some(u32::MAX),
-            _ => reading
-                .head()
-                .map(|head| u32::try_from(head.len()).unwrap_or(u32::MAX)),
+            _ => reading.head().map(|head| size(head).max(reading.largest)),
         };
-        let lasting = |seen, before: u16| match seen {
+        let disorder = match verdict.is_disorderly {
             true => DISORDER,
-            false => before.saturating_sub(1),
+            false => before.disorder.saturating_sub(1),
         };
-        let disorder = lasting(verdict.is_disorderly, before.disorder);
-        let put_there = lasting(verdict.is_put_there, before.put_there);
+        let (order, others) = self.order(&reading, &verdict, disorder > 0);
+        let newer = verdict.newer;
+        let mut said = Said {
+            order,
+            others,
+            newer,
+        };
+        if before.is_untold {
+            said = said.after(before.said, u64::try_from(verdict.arrived).unwrap_or(0));
+        }
         let mut marks = ListMarks {
             is_known: true,
             total,
@@ -97,7 +80,6 @@ impl Watch {
             },
             is_unproven: false,
             disorder,
-            put_there,
             alike: self.alike(&reading),
             last_head: reading.head().map(fingerprint).or(before.last_head),
             last_tail: reading
@@ -105,14 +87,13 @@ impl Watch {
                 .as_deref()
                 .map(fingerprint)
                 .or(before.last_tail),
-            sound_from: before.sound_from.max(verdict.sound_from.unwrap_or(0)),
+            said,
+            is_untold: false,
             held: None,
         };
         if reading.ready > 0 {
             marks.held = Some(Box::new(self.held(&reading, &marks)));
         }
-        let doubtful = marks.sound_from - (marks.departed() + 1);
-        let doubtful = u64::try_from(doubtful).unwrap_or(0).min(reading.ready);
         Sight {
             ready: reading.ready,
             head: reading.head,
@@ -124,13 +105,37 @@ impl Watch {
                 turned_over,
                 is_pushed: true,
                 gone: if turned_over { before.ready } else { 0 },
-                out_of_order: verdict.out_of_order || disorder.max(put_there) > 0,
-                newer: verdict.newer,
+                order: said.order,
+                others: said.others,
+                newer: said.newer,
                 ..Arrivals::default()
             },
-            doubtful,
             marks,
         }
+    }
+
+    /// What the poll shows of the order, and how many from the head on may be others if it is not kept.
+    fn order(&self, reading: &Reading, verdict: &Verdict, is_disorderly: bool) -> (Order, u64) {
+        if self.elements == Elements::Any {
+            let end = match self.head {
+                Side::Left => End::Left,
+                Side::Right => End::Right,
+            };
+            let ends = Ends {
+                ahead: &reading.ahead,
+                behind: &reading.behind,
+            };
+            return order(&self.marks, reading.ready, (end, ends), verdict);
+        }
+        let order = match verdict.out_of_order || is_disorderly {
+            true => Order::Broken,
+            false => Order::Kept,
+        };
+        let others = match verdict.has_others {
+            true => verdict.others(&self.marks, reading.ready),
+            false => 0,
+        };
+        (order, others)
     }
 
     /// For how many polls elements that look the same are not taken for the same.
@@ -142,8 +147,8 @@ impl Watch {
         let is_back = before.ready == 0 && head.is_some() && head == before.last_head;
         let seen = match self.elements {
             Elements::Unique => false,
-            Elements::Returning => has_twins(reading),
-            Elements::Any => is_back || has_twins(reading) || self.found.iter().any(is_ambiguous),
+            Elements::Returning => reading.has_twins(),
+            Elements::Any => is_back || reading.has_twins() || self.found.iter().any(is_ambiguous),
         };
         match (seen, self.elements) {
             (true, Elements::Any) => ALIKE,
@@ -168,19 +173,18 @@ impl Watch {
             .iter()
             .map(|(at, element)| marker(first + signed(*at), element));
         let tail = reading.tail.as_deref();
-        let front = reading
-            .head()
-            .filter(|_| tail.is_some() && self.elements == Elements::Any);
         Held {
             tail: tail.and_then(|tail| marker(marks.total, tail)),
             near: probes.next().flatten(),
             far: probes.next().flatten(),
-            front: front.and_then(|head| marker(first, head)),
             head: reading.head().map(fingerprint),
+            ahead: reading.ahead.as_slice().into(),
             pace: pace.max(left.max(0) as f64),
         }
     }
 }
+
+// === impl Reading ===
 
 impl Reading {
     fn head(&self) -> Option<&[u8]> {
@@ -189,19 +193,60 @@ impl Reading {
             _ => None,
         }
     }
+
+    /// Takes the elements from the head on, or the one at the head.
+    pub(super) fn take_head(&mut self, reply: Reply, head: Side) {
+        let Reply::Array(elements) = reply else {
+            self.head = Some(reply);
+            return;
+        };
+        let mut elements = from_end(elements, head);
+        self.ahead = self.prints(&elements);
+        self.head = elements.drain(..).next();
+    }
+
+    /// Takes the elements from the tail on.
+    pub(super) fn take_behind(&mut self, reply: Reply, head: Side) {
+        if let Reply::Array(elements) = reply {
+            let tail = match head {
+                Side::Left => Side::Right,
+                Side::Right => Side::Left,
+            };
+            self.behind = self.prints(&from_end(elements, tail));
+        }
+    }
+
+    /// Their fingerprints, up to the first that was not sent.
+    fn prints(&mut self, elements: &[Reply]) -> Vec<u64> {
+        let sent = elements.iter().map_while(|element| match element {
+            Reply::Bytes(element) => Some(element),
+            _ => None,
+        });
+        let largest = elements.iter().map(|element| match element {
+            Reply::Bytes(element) => size(element),
+            _ => u32::MAX,
+        });
+        self.largest = largest.max().unwrap_or(0).max(self.largest);
+        sent.map(|element| fingerprint(element)).collect()
+    }
+
+    /// Whether two of the elements that were read are alike: then finding one of them says nothing.
+    fn has_twins(&self) -> bool {
+        let ends = [self.head().filter(|_| self.ready > 1), self.tail.as_deref()];
+        let probes = self.probes.iter().map(|(_, element)| element.as_slice());
+        let all = ends.into_iter().flatten().chain(probes);
+        has_twins(&all.map(fingerprint).collect::<Vec<_>>())
+    }
 }
 
-/// Whether two of the elements that were read are alike: then finding one of them says nothing.
-fn has_twins(reading: &Reading) -> bool {
-    let ends = [
-        reading.head().filter(|_| reading.ready > 1),
-        reading.tail.as_deref(),
-    ];
-    let probes = reading.probes.iter().map(|(_, element)| element.as_slice());
-    let all = ends.into_iter().flatten().chain(probes);
-    let mut prints: Vec<u64> = all.map(fingerprint).collect();
-    prints.sort_unstable();
-    let all = prints.len();
-    prints.dedup();
-    prints.len() < all
+/// Elements in the order in which they come from that end.
+fn from_end(mut elements: Vec<Reply>, end: Side) -> Vec<Reply> {
+    if end == Side::Right {
+        elements.reverse();
+    }
+    elements
+}
+
+fn size(element: &[u8]) -> u32 {
+    u32::try_from(element.len()).unwrap_or(u32::MAX)
 }

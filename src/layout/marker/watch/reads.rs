@@ -2,7 +2,7 @@
 
 use super::super::memory::{Marker, Memory, signed};
 use super::super::resolve::Search;
-use super::super::{CHUNK_BYTES, CHUNKS, MAX_MARKER, REACH};
+use super::super::{CHUNK_BYTES, CHUNKS, MAX_MARKER, REACH, WINDOW, WINDOW_BYTES};
 use super::{Asked, Elements, Watch};
 use crate::layout::redis::{Bytes, Read, Side};
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ impl Watch {
         self.asked = vec![Asked::Length];
         let pauses = self.elements != Elements::Unique && self.marks.pause > 0;
         if !pauses {
-            self.asked.push(Asked::Head);
+            self.asked.push(Asked::Head(self.window));
         }
         if markers && !pauses {
             self.add_markers(ready);
@@ -33,6 +33,9 @@ impl Watch {
 
     pub(super) fn add_markers(&mut self, ready: u64) {
         self.asked.push(Asked::Tail);
+        if self.window > 1 && ready > self.window {
+            self.asked.push(Asked::Behind(self.window));
+        }
         let (near, far) = self.marks.probes(ready, self.reach());
         self.asked
             .extend([near, far].into_iter().flatten().map(Asked::Probe));
@@ -54,17 +57,15 @@ impl Watch {
         Some(match asked {
             Asked::Length => Read::Llen(key),
             Asked::Tail => Read::Lindex(key, self.index(0, false)),
-            Asked::Head => Read::Lindex(key, self.index(0, true)),
+            Asked::Head(1) => Read::Lindex(key, self.index(0, true)),
+            Asked::Head(count) => first(key, self.head, count),
+            Asked::Behind(count) => first(key, self.tail(), count),
             Asked::Probe(at) => Read::Lindex(key, self.index(signed(at), true)),
             Asked::Position(search) => {
                 let (marker, limit) = self.marker(search)?;
                 let from = self.side(search);
                 if self.scans {
-                    let count = i64::from(limit.get());
-                    return Some(match from {
-                        Side::Left => Read::Lrange(key, 0, count - 1),
-                        Side::Right => Read::Lrange(key, -count, -1),
-                    });
+                    return Some(first(key, from, limit.get().into()));
                 }
                 Read::Lpos {
                     key,
@@ -82,11 +83,29 @@ impl Watch {
 
     /// The end at which a search begins.
     pub(super) fn side(&self, search: Search) -> Side {
-        match (self.head, search.begins_at_head()) {
-            (side, true) => side,
-            (Side::Left, false) => Side::Right,
-            (Side::Right, false) => Side::Left,
+        match search.begins_at_head() {
+            true => self.head,
+            false => self.tail(),
         }
+    }
+
+    fn tail(&self) -> Side {
+        match self.head {
+            Side::Left => Side::Right,
+            Side::Right => Side::Left,
+        }
+    }
+
+    /// Compares elements at both ends, if anybody may use the list and they take no more bytes than
+    /// this.
+    pub(crate) fn widen(&mut self, size: u64, max_bytes: u64) -> u64 {
+        let bytes = WINDOW_BYTES.min(max_bytes / 2);
+        let fits = (bytes / size.max(1)).min(WINDOW);
+        if self.elements != Elements::Any || fits < 2 {
+            return 0;
+        }
+        self.window = fits;
+        2 * fits * size
     }
 
     /// How many elements are fetched from one end in this round, if they are compared here.
@@ -115,10 +134,7 @@ impl Watch {
     /// The element that a search is for, and how far it goes.
     pub(super) fn marker(&self, search: Search) -> Option<(&Marker, NonZeroU32)> {
         let marker = self.marks.held.as_ref()?.marker(search)?;
-        let reach = if search == Search::Front {
-            // As many as have come, and some that come while this is asked.
-            self.came.saturating_add(64).min(REACH)
-        } else if search.begins_at_head() {
+        let reach = if search.begins_at_head() {
             // It can only have moved towards the head, but for what was put back there.
             let distance = marker.number - self.marks.departed() + 64;
             u64::try_from(distance).unwrap_or(1).min(REACH + 64)
@@ -131,5 +147,13 @@ impl Watch {
         };
         let limit = u32::try_from(reach).ok().and_then(NonZeroU32::new);
         Some((marker, limit.unwrap_or(NonZeroU32::MIN)))
+    }
+}
+
+/// So many elements from an end on.
+fn first(key: Bytes, end: Side, count: u64) -> Read {
+    match end {
+        Side::Left => Read::Lrange(key, 0, signed(count) - 1),
+        Side::Right => Read::Lrange(key, -signed(count), -1),
     }
 }

@@ -304,7 +304,6 @@ impl QueueFlow {
                     epoch: 0,
                     is_first: std::mem::take(&mut self.is_first),
                     turned_over: false,
-                    out_of_order: false,
                     ..Arrivals::default()
                 },
                 started: Some(self.started),

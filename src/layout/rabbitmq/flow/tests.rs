@@ -6,7 +6,7 @@ mod uncounted;
 use super::*;
 use crate::layout::rabbitmq::Kind;
 use crate::layout::rabbitmq::row::Stats;
-use crate::model::flow::{Counts, DEFAULT_BUCKETS, FlowMemory, FlowView, Settings};
+use crate::model::flow::{Counts, DEFAULT_BUCKETS, FlowMemory, FlowView, Settings, Witness};
 use crate::model::{Head, Latency};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -153,6 +153,7 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        witness: &Witness::default(),
     };
     let mut seen = Vec::new();
     for poll in 0..polls {
@@ -347,7 +348,7 @@ proptest! {
     ) {
         let mut flows = Flows::default();
         let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
-    let settings = Settings { buckets: &buckets, counts: Counts::Exact, objective: None };
+    let settings = Settings { buckets: &buckets, counts: Counts::Exact, objective: None, witness: &Witness::default() };
         let mut ours = 0.0;
         for ((ready, totals, unacknowledged), pause, with_history, skew) in polls {
             ours += pause;

@@ -21,12 +21,11 @@ impl WaitCurve {
             let fresh = self.furthest.max(self.departed + put_back) + 1;
             let fresh = self.arrival(fresh.max(message).min(self.arrived));
             let min = (self.from - fresh.by).max(0.0);
-            let is_behind = message > self.furthest;
             return Some(HeadAge {
                 min,
                 estimate: if is_older { min } else { estimate.max(min) },
                 max: None,
-                basis: match is_behind && self.departed < self.unordered_until {
+                basis: match self.departed < self.unordered_until {
                     true => Basis::Unordered,
                     false => Basis::PutBack,
                 },

@@ -27,7 +27,12 @@ fn any_line() -> impl Strategy<Value = LineSample> {
                 is_delivered,
                 gone,
                 removed,
-                out_of_order: first == 1,
+                order: if first == 1 {
+                    Order::Broken
+                } else {
+                    Order::Kept
+                },
+                others: 0,
                 newer: if first == 2 { newer } else { 0 },
             },
             started,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::MeasuredView;
-use crate::model::flow::{Counts, Settings};
+use crate::model::flow::{Counts, Settings, Witness};
 use proptest::prelude::*;
 
 #[test]
@@ -27,6 +27,7 @@ fn a_million_waiting_tasks_keep_their_waits() {
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        witness: &Witness::default(),
     };
     let mut view = None;
     let mut longest = Duration::ZERO;

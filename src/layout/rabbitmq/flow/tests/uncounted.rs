@@ -15,6 +15,7 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        witness: &Witness::default(),
     };
     let mut seen = Vec::new();
     for poll in 0..40 {
