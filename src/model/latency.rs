@@ -100,7 +100,7 @@ impl Reason {
                 "jobs without a time of their own were put back at the head, in an order that is not visible"
             }
             Self::TakenOutOfOrder => {
-                "jobs without a time of their own are taken out of the order of their arrival"
+                "jobs without a time of their own are taken out of the order of their arrival, or may be"
             }
             Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
             Self::NotPermitted => "the broker does not let tailback read the oldest job",

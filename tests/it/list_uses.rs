@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod order;
+
 const KEY: &str = "jobs";
 
 /// A list whose elements are pushed at the left and taken at the right, and what is in it: the last
@@ -44,6 +46,11 @@ impl Used {
 
     /// So many are there when tailback comes.
     fn holding(before: usize) -> Self {
+        Self::watched(before, Redis::url)
+    }
+
+    /// The same under a URL of one's own.
+    fn watched(before: usize, url: impl FnOnce(&Redis) -> String) -> Self {
         let redis = Redis::start(RedisOptions::default());
         let mut connection = redis.connection();
         let payloads: Vec<String> = (0..before)
@@ -57,7 +64,7 @@ impl Used {
         }
         let pushed = (began, now());
         let list = format!("[brokers.main.redis.list]\nkeys = ['{KEY}']\n");
-        let tailback = Tailback::start_config(&(quick(&redis.url()) + &list));
+        let tailback = Tailback::start_config(&(quick(&url(&redis)) + &list));
         tailback.wait_jobs("list", KEY, "ready", before as u64);
         let jobs = payloads.into_iter().rev();
         Self {

@@ -51,7 +51,7 @@ pub enum FlowBasis {
     Cold,
     /// Jobs were put back at the head: a lower bound.
     PutBack,
-    /// Jobs were taken out of order: a lower bound.
+    /// Jobs were taken out of order, or nothing shows that they were not: a lower bound.
     Unordered,
     /// Nothing that tells it.
     Unknown,
@@ -92,7 +92,10 @@ impl FlowBasis {
             Self::PutBack => {
                 Some("jobs were put back at the head, in an order that is not visible")
             }
-            Self::Unordered => Some("jobs were taken out of the order of their arrival"),
+            Self::Unordered => Some(
+                "jobs were taken out of the order of their arrival, or may have been: nothing shows \
+                 that they were not",
+            ),
             Self::Unknown => Some("nothing tells how old the oldest job is"),
         }
     }
