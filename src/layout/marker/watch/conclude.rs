@@ -200,9 +200,9 @@ impl Reading {
             self.head = Some(reply);
             return;
         };
-        let mut elements = from_end(elements, head);
+        let elements = from_end(elements, head);
         self.ahead = self.prints(&elements);
-        self.head = elements.drain(..).next();
+        self.head = elements.into_iter().next();
     }
 
     /// Takes the elements from the tail on.
