@@ -58,7 +58,7 @@ bench-autoscale-day: ## the same autoscalers over 3,000 simulated days; prints a
 bench-flow: ## the flow model on simulated queues whose truth is known; prints a table
 	$(CARGO) run --locked --profile bench --example flow_table
 
-bench-million: ## what following one queue of a million jobs costs; prints a table
+bench-million: ## what following one queue of a million jobs costs, of Celery and as a plain list; prints tables
 	@scripts/setup.sh bench
 	$(CARGO) build --locked --profile bench
 	@.venv/bin/python bench/million.py --tailback target/release/tailback

@@ -1,6 +1,6 @@
-"""What following one very long queue costs: a Celery queue of 1,000,000 messages of 1 kB without
-times, with producers and consumers at work, first without and then with tailback. Prints a Markdown
-table; bench/README.md says how to read it.
+"""What following one very long queue costs: 1,000,000 messages of 1 kB without times, with producers
+and consumers at work, first without and then with tailback; as Celery's queue, and then as a plain
+list. Prints Markdown tables; bench/README.md says how to read them.
 
 usage: million.py --tailback PATH [--messages 1000000] [--seconds 30]
 """
@@ -32,8 +32,12 @@ def message():
     return json.dumps({"body": "x" * 850, "headers": headers, "properties": {"delivery_tag": tag}})
 
 
-def fill(server, messages):
-    server.sadd(f"_kombu.binding.{QUEUE}", SEPARATOR.join([QUEUE, "", QUEUE]))
+PLAIN = f"[brokers.main.redis.list]\nkeys = ['{QUEUE}']"
+
+
+def fill(server, messages, is_plain):
+    if not is_plain:
+        server.sadd(f"_kombu.binding.{QUEUE}", SEPARATOR.join([QUEUE, "", QUEUE]))
     for start in range(0, messages, 1000):
         server.lpush(QUEUE, *[message() for _ in range(min(1000, messages - start))])
 
@@ -74,15 +78,21 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     options = parser.parse_args()
     options.tailback = options.tailback.resolve()
+    for is_plain in (False, True):
+        measure(options, is_plain)
+
+
+def measure(options, is_plain):
     with Children() as children:
         _, port = children.redis("--slowlog-log-slower-than", "1000", "--appendonly", "no")
         server = redis.Redis(port=port)
-        fill(server, options.messages)
+        fill(server, options.messages, is_plain)
         stop = threading.Event()
         worker = threading.Thread(target=work, args=(redis.Redis(port=port), stop))
         worker.start()
         without = stretch(server, options.seconds)
-        _, own = start_tailback(children, options, reading_redis(port))
+        config = reading_redis(port, PLAIN if is_plain else "")
+        _, own = start_tailback(children, options, config)
         time.sleep(5)
         name = "tailback_broker_bytes_total"
         polls, moved = value(own, "tailback_poll_duration_seconds_count"), value(own, name)
@@ -93,8 +103,14 @@ def main():
         stop.set()
         worker.join()
     queue = json.loads(shown)["queues"][0]
-    ours = ("llen", "lindex", "lpos", "memory|usage", "exec", "multi", "lrange", "info", "time")
-    print(f"{options.messages:,} messages of 1 kB, {RATE} a second in and out, {polls:.0f} polls.\n")
+    kind = "a plain list" if is_plain else "Celery's queue"
+    print(f"\n{options.messages:,} messages of 1 kB in {kind}, {RATE} a second in and out, {polls:.0f} polls.\n")
+    show(without, with_it, polls, moved)
+    print(f"\nlatency {queue['latency_seconds']} s, source {queue['source']}, ready {queue['jobs']['ready']:,}")
+
+
+def show(without, with_it, polls, moved):
+    ours = ("llen", "lindex", "lrange", "lpos", "memory|usage", "exec", "multi", "info", "time")
     print("| what | without | with tailback |\n|---|---|---|")
     for share in (50, 99, 99.9):
         row = [quantile(each["trips"], share) * 1e6 for each in (without, with_it)]
@@ -109,7 +125,6 @@ def main():
         if stats:
             calls = stats["calls"] / polls
             print(f"| {command} | {calls:.1f} | {stats['usec_per_call']:.1f} µs |")
-    print(f"\nlatency {queue['latency_seconds']} s, source {queue['source']}, ready {queue['jobs']['ready']:,}")
 
 
 def quantile(values, share):

@@ -225,7 +225,8 @@ fn describe_lacking(text: &mut String, lacking: &Lacking) {
         push(
             text,
             format_args!(
-                "  note: without{} jobs that come and go between two polls are not counted\n",
+                "  note: without{} jobs that come and go between two polls are not counted, and plain \
+                 lists mostly have no upper bound of their latency\n",
                 rule(&lacking.useful)
             ),
         );

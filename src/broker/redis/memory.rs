@@ -14,6 +14,8 @@ pub(super) struct Remembering {
     has_asked: bool,
     /// Whether any has.
     has_begun: bool,
+    /// The server may have been started anew, so that it counts anew.
+    is_other_run: bool,
     run_id: Option<String>,
     /// What an earlier process has counted of this run of the server, until it is told.
     earlier_misuses: Option<Misuses>,
@@ -54,6 +56,7 @@ impl Remembering {
         } else if self.run_id.is_some() && self.run_id != run_id {
             layouts.iter_mut().for_each(|bound| bound.layout.distrust());
         }
+        self.is_other_run = self.has_begun && (run_id.is_none() || self.run_id != run_id);
         (self.run_id, self.has_asked, self.has_begun) = (run_id, true, true);
         Ok(())
     }
@@ -63,6 +66,12 @@ impl Remembering {
     pub(super) fn note(&mut self, misuses: Option<Misuses>, is_whole: bool) {
         self.misuses = misuses.filter(|_| is_whole);
         self.earlier_misuses = None;
+        self.is_other_run = false;
+    }
+
+    /// Whether what is counted can be compared with what was counted before.
+    pub(super) const fn is_same_run(&self) -> bool {
+        !self.is_other_run
     }
 
     pub(super) fn earlier_misuses(&self) -> Option<Misuses> {

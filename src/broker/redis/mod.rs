@@ -167,7 +167,7 @@ impl RedisSource {
             takes_after: None,
             deliveries_after: None,
             misuses_earlier: self.memory.earlier_misuses(),
-            misuses: misuses(calls, now),
+            misuses: misuses(calls, now).filter(|_| self.memory.is_same_run()),
             misuses_after: None,
             is_partial: over_limit > 0 || !harvest.kept.is_empty(),
             is_alone: systems == 1,

@@ -56,6 +56,11 @@ fn shown(
     let (Some(first), false) = (ends.ahead.first(), verdict.lost) else {
         return unless(true);
     };
+    let left = verdict.arrived + signed(before.ready) - signed(ready);
+    if left < 0 {
+        // More are there than have come.
+        return Order::Broken;
+    }
     if has_twins(known) || has_twins(ends.ahead) {
         return unless(true);
     }
@@ -72,7 +77,6 @@ fn shown(
         };
     };
     let (gone, stayed) = known.split_at(at as usize);
-    let left = verdict.arrived + signed(before.ready) - signed(ready);
     let is_as_counted = signed(at) == left;
     if !is_as_counted || stayed.iter().zip(ends.ahead).any(|(was, is)| was != is) {
         return Order::Broken;
