@@ -64,9 +64,10 @@ fn a_poll_takes_as_many_commands_however_long_a_queue_is() {
         });
         println!("{}: {thousands:?}", recording.system);
         assert_eq!(thousands, more, "{}", recording.system);
-        // In a short list the element that is remembered 2000 places from the head is its tail.
+        // In a short list the element that is remembered 2000 places from the head is its tail, and what
+        // is compared of both its ends is the same.
         let total = |poll: &Poll| poll.values().sum::<usize>();
         let fewer = total(&thousands) - total(&ten);
-        assert!(fewer <= 1, "{}: {ten:?}", recording.system);
+        assert!(fewer <= 2, "{}: {ten:?}", recording.system);
     }
 }
