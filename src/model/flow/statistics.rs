@@ -78,21 +78,32 @@ impl FlowStatistics {
         if let Some(since) = self.added_since {
             memory.distrust_arrivals_since(since);
         }
-        let latency = memory.apply(latest, window, settings);
+        let counted = memory.apply(latest, window, settings);
         if *self == Self::default() {
-            return latency;
+            return counted;
         }
         if self.is_past {
             memory.forget_counts();
         }
-        let latency = self.doubted(latency, latest, window, ready, memory);
+        let latency = self.doubted(counted, latest, window, ready, memory);
         if let Latency::Known { age, .. } = latency
-            && age.max.is_none()
-            && let Some(basis) = self.uncounted.and_then(Uncounted::basis)
+            && let Some(basis) = self.basis(age, counted == Latency::Empty)
         {
-            memory.set_basis(basis);
+            memory.set_basis(basis, latest, window);
         }
         latency
+    }
+
+    /// What that age rests on, if not on what the counts alone tell.
+    fn basis(&self, age: Age, is_uncounted: bool) -> Option<FlowBasis> {
+        match (age.max, is_uncounted) {
+            (None, _) => {
+                let told = self.uncounted.and_then(Uncounted::basis);
+                told.or(is_uncounted.then_some(FlowBasis::PutBack))
+            }
+            (Some(_), true) => Some(FlowBasis::Curve),
+            (Some(_), false) => None,
+        }
     }
 
     /// What is left of it with all that the counts do not tell.

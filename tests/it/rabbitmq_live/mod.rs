@@ -4,6 +4,7 @@ mod celery;
 mod celery_waits;
 mod cluster;
 mod counters;
+mod dead_letters;
 mod dramatiq;
 mod fallback;
 mod faults;

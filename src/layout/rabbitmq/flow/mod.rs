@@ -17,8 +17,10 @@ mod queue;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod wants;
 
 pub use samples::{Point, Samples};
+pub use wants::Want;
 
 use super::{Kind, QueueRow};
 use crate::model::flow::{FlowSample, FlowStatistics, Uncounted};
@@ -56,14 +58,6 @@ impl RowFlow {
     }
 }
 
-/// Histories to ask for: of these queues, so many seconds in such steps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Want {
-    pub names: Vec<String>,
-    pub age: u32,
-    pub step: u32,
-}
-
 /// When something was asked and had been answered, in seconds of our own monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Asked {
@@ -91,16 +85,8 @@ enum Memory {
     Followed(Box<QueueFlow>),
 }
 
-/// Histories of this many queues in steps of a second are asked for at one poll, which takes 100 ms
-/// of the broker's processor. Of what is beyond, the totals are taken, with wider bounds.
-const MAX_RECENT: usize = 200;
-/// Of so many the past is asked for at one poll.
-const MAX_PAST: usize = 30;
-/// As far back as the broker keeps steps of 5 s.
-const PAST_SECS: u32 = 600;
-const PAST_STEP: u32 = 5;
-/// With more to catch up on than this, large steps will do.
-const RECENT_SECS: u32 = 40;
+/// When nothing is known of any time.
+const UNKNOWN: f64 = f64::NEG_INFINITY;
 /// A queue that has been empty and quiet for so long is not followed any more.
 const IDLE_SECS: i64 = 300;
 
@@ -110,57 +96,6 @@ impl Flows {
     /// Whether all queues are on one node of the broker. Until this is said, they may not be.
     pub fn set_single_node(&mut self, is_single: bool) {
         self.passes.has_many_nodes = !is_single;
-    }
-
-    /// The histories that are needed to make something of these rows, which were answered at `now`.
-    pub fn wants(&self, rows: &BTreeMap<String, QueueRow>, now: f64) -> Vec<Want> {
-        let (mut recent, mut past) = (Vec::new(), Vec::new());
-        let mut age = 0;
-        for row in rows.values().filter(|row| is_followable(row)) {
-            let Some(totals) = row.totals() else {
-                continue;
-            };
-            let secs = match self.queues.get(&row.name) {
-                None if row.ready == Some(0) => continue,
-                None => PAST_SECS,
-                Some(Memory::Idle { totals: before, .. })
-                    if *before == totals && row.ready == Some(0) =>
-                {
-                    continue;
-                }
-                Some(Memory::Idle { since, .. }) => match self.polled {
-                    Some(polled) if is_surely_empty(*since, polled) => {
-                        whole(now - polled.from + clock::NOTED_SECS + 2.0)
-                    }
-                    _ => PAST_SECS,
-                },
-                Some(Memory::Followed(flow)) if flow.totals() == totals => continue,
-                Some(Memory::Followed(flow)) => self.clock.map_or(PAST_SECS, |clock| {
-                    whole(clock.latest(now) - flow.seen() as f64 + 2.0)
-                }),
-            };
-            if secs <= RECENT_SECS {
-                age = age.max(secs);
-                recent.push(row);
-            } else {
-                past.push(row);
-            }
-        }
-        for (rows, most) in [(&mut recent, MAX_RECENT), (&mut past, MAX_PAST)] {
-            if rows.len() > most {
-                rows.sort_by_key(|row| std::cmp::Reverse(row.ready));
-                rows.truncate(most);
-            }
-        }
-        let want = |rows: Vec<&QueueRow>, age, step| Want {
-            names: rows.into_iter().map(|row| row.name.clone()).collect(),
-            age,
-            step,
-        };
-        [want(recent, age, 1), want(past, PAST_SECS, PAST_STEP)]
-            .into_iter()
-            .filter(|want| !want.names.is_empty())
-            .collect()
     }
 
     /// Takes the answers to one [`Want`]: what they tell of the broker's clock and collectors.
@@ -237,6 +172,7 @@ impl Flows {
         let depth = Depth {
             ready,
             holds: row.unacknowledged != Some(0),
+            is_stack: row.kind == Kind::Classic && !row.has_priorities,
             drops: row.drops,
         };
         match memory {
@@ -259,7 +195,7 @@ impl Flows {
                 };
                 if outcome == Err(Restarted) {
                     told.clear();
-                    return self.begin((totals, None), depth, history, list, told);
+                    return self.begin((totals, None, UNKNOWN), depth, history, list, told);
                 }
                 if flow.compare(clock?.latest(list.to), depth) {
                     told.clear();
@@ -301,29 +237,33 @@ impl Flows {
                         flow.stay(span.0, span.1, told);
                     } else if flow.jump(totals, span, told).is_err() {
                         told.clear();
-                        return self.begin((totals, None), depth, history, list, told);
+                        return self.begin((totals, None, UNKNOWN), depth, history, list, told);
                     }
                     Some(Memory::Followed(flow))
                 }
                 surely => {
+                    // Its depth was zero all the same.
+                    let listed = clock.zip(previous);
+                    let listed = listed.map_or(UNKNOWN, |(clock, polled)| clock.empty(polled).0);
                     let empty = surely.map(|_| before);
-                    self.begin((totals, empty), depth, history, list, told)
+                    self.begin((totals, empty, listed), depth, history, list, told)
                 }
             },
-            None => self.begin((totals, None), depth, history, list, told),
+            None => self.begin((totals, None, UNKNOWN), depth, history, list, told),
         }
     }
 
-    /// A queue of which nothing is known but its history, if that; or that it was `empty` once.
+    /// A queue of which nothing is known but its history, if that; or that it was `empty` with certain
+    /// totals, or that it was listed so at a certain time.
     fn begin(
         &self,
-        (totals, empty): (Totals, Option<Totals>),
+        (totals, empty, listed): (Totals, Option<Totals>, f64),
         depth: Depth,
         history: Option<&Samples>,
         list: Asked,
         told: &mut Vec<FlowSample>,
     ) -> Option<Memory> {
-        let ready = depth.ready;
+        let (ready, empty) = (depth.ready, (empty, listed));
         let known = history
             .and_then(|history| QueueFlow::from_history(history, empty, ready, &self.passes, told));
         if let Some(mut flow) = known {
@@ -388,10 +328,4 @@ fn is_surely_empty(since: f64, polled: Asked) -> bool {
 /// Whether the messages of a queue come and go, and are counted.
 fn is_followable(row: &QueueRow) -> bool {
     row.kind != Kind::Stream && row.ready.is_some()
-}
-
-/// Seconds, rounded up.
-fn whole(secs: f64) -> u32 {
-    // A float to integer cast saturates.
-    secs.ceil().clamp(0.0, 1e6) as u32
 }

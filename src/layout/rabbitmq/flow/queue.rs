@@ -30,9 +30,13 @@ pub(super) struct QueueFlow {
     waiting: i64,
     /// Of these, requeued ones.
     put_back: u64,
+    /// If these were not put back but came uncounted, it was after this.
+    back_since: f64,
+    /// It was so, and has not been told yet.
+    added_since: Option<f64>,
+    /// What is put back is at the head.
+    is_stack: bool,
     arrived: u64,
-    /// Arrivals as told: what was delivered had arrived, counted or not.
-    told: u64,
     started: u64,
     is_first: bool,
     /// The label of the last change.
@@ -45,6 +49,8 @@ pub(super) struct QueueFlow {
     doubt: i64,
     /// Messages may have been put back.
     has_held: bool,
+    /// Since this time every depth has been zero, and nothing has been counted.
+    quiet_since: Option<f64>,
     /// When one was last delivered again of which no depth had told that it was put back.
     returned_at: f64,
     /// What the latest depth says beside the counters.
@@ -102,8 +108,10 @@ impl QueueFlow {
             last: point,
             waiting,
             put_back: 0,
+            back_since: f64::NEG_INFINITY,
+            added_since: None,
+            is_stack: false,
             arrived,
-            told: arrived,
             started: 0,
             is_first: true,
             changed: point.at,
@@ -112,6 +120,7 @@ impl QueueFlow {
             covered: None,
             doubt: 0,
             has_held: false,
+            quiet_since: None,
             returned_at: f64::NEG_INFINITY,
             word: Word::default(),
             lost_at: f64::NEG_INFINITY,
@@ -126,9 +135,10 @@ impl QueueFlow {
 
     /// A queue with a history. `empty`: it was known to be empty when its counters were at these.
     /// Otherwise `ready` were waiting lately, on which the counters may have a different opinion.
+    /// Either way nothing waited at the time of `explained`.
     pub(super) fn from_history(
         samples: &Samples,
-        empty: Option<Totals>,
+        (empty, explained): (Option<Totals>, f64),
         ready: u64,
         passes: &Passes,
         out: &mut Vec<FlowSample>,
@@ -136,7 +146,10 @@ impl QueueFlow {
         let points = since_restart(&samples.points);
         let (first, last) = (*points.first()?, *points.last()?);
         let uncounted = empty.map_or(0, |empty| empty.net().saturating_neg());
-        let mut flow = Self::new(first, first.totals.net().saturating_add(uncounted));
+        let mut flow = Self {
+            explained,
+            ..Self::new(first, first.totals.net().saturating_add(uncounted))
+        };
         let mut told = Vec::new();
         let from = not_before(passes, None, first, samples.step);
         flow.tell(from, until(first), &mut told);
@@ -253,6 +266,7 @@ impl QueueFlow {
             return Ok(false);
         }
         self.changed = point.at;
+        self.quiet_since = None;
         self.has_held |= gained.deliver_get > 0;
         let again = gained.redeliver.min(self.put_back);
         if again < gained.redeliver {
@@ -262,6 +276,12 @@ impl QueueFlow {
         let came = signed(gained.publish);
         let first = gained.deliver_get.saturating_sub(gained.redeliver);
         let went = signed(first.saturating_add(again));
+        if self.is_stack && first > 0 && self.put_back > 0 {
+            // Ahead of those there was nobody who had been handed out before: dead-lettered to here.
+            let came = std::mem::take(&mut self.put_back);
+            self.arrived = self.arrived.saturating_add(came);
+            self.added_since = Some(self.back_since);
+        }
         self.waiting = self.waiting.saturating_add(came).saturating_sub(went);
         self.arrived = self.arrived.saturating_add(gained.publish);
         self.started = self.started.saturating_add(gained.deliver_get);
@@ -278,6 +298,11 @@ impl QueueFlow {
         Ok(true)
     }
 
+    /// How many have been delivered that nobody has counted as arrived.
+    fn owed(&self) -> u64 {
+        u64::try_from(self.waiting.saturating_neg()).unwrap_or(0)
+    }
+
     fn tell(&mut self, from: f64, to: f64, out: &mut Vec<FlowSample>) {
         if self.trail.is_empty() {
             self.trail.push_back(Step {
@@ -287,11 +312,13 @@ impl QueueFlow {
                 went: 0,
             });
         }
-        // What has been delivered had arrived: `arrived - waiting` have left.
-        let ahead = u64::try_from(self.waiting.saturating_neg()).unwrap_or(0);
-        self.told = self.told.max(self.arrived.saturating_add(ahead));
-        let left = signed(self.arrived).saturating_sub(self.waiting);
-        let ready = u64::try_from(signed(self.told).saturating_sub(left)).unwrap_or(0);
+        // What has been delivered had arrived, counted or not.
+        let ready = u64::try_from(self.waiting).unwrap_or(0);
+        // Seen once; if they are there, the oldest is of unknown age.
+        let doubted = match self.has_held {
+            true => u64::try_from(self.doubt).unwrap_or(0),
+            false => 0,
+        };
         self.told_at = Span { from, to };
         out.push(FlowSample {
             span: self.told_at,
@@ -299,7 +326,7 @@ impl QueueFlow {
                 line: 0,
                 ready,
                 arrivals: Arrivals {
-                    total: self.told,
+                    total: self.arrived.saturating_add(self.owed()),
                     is_pushed: false,
                     epoch: 0,
                     is_first: std::mem::take(&mut self.is_first),
@@ -308,11 +335,7 @@ impl QueueFlow {
                 },
                 started: Some(self.started),
                 head: LineHead {
-                    // Seen once; if they are there, the oldest is of unknown age.
-                    put_back: match self.has_held || self.is_new {
-                        true => u64::try_from(self.doubt).unwrap_or(0),
-                        false => 0,
-                    },
+                    put_back: self.put_back.saturating_add(doubted),
                     ..LineHead::PLAIN
                 },
             }],

@@ -22,6 +22,8 @@ struct Truth {
     delivered: Vec<f64>,
     /// Gone from the head by the queue's own rules, which no counter tells.
     dropped: Vec<f64>,
+    /// Which of the published are dead letters, which no counter tells either.
+    dead: Vec<usize>,
     time_to_live: Option<Duration>,
 }
 
@@ -41,16 +43,18 @@ impl Truth {
     }
 
     fn totals(&self, publish_at: f64, deliver_at: f64) -> Totals {
+        let published = self.published.partition_point(|at| *at <= publish_at);
+        let dead = self.dead.partition_point(|index| *index < published);
         Totals {
-            publish: self.published.partition_point(|at| *at <= publish_at) as u64,
+            publish: (published - dead) as u64,
             deliver_get: self.delivered.partition_point(|at| *at <= deliver_at) as u64,
             redeliver: 0,
         }
     }
 
     fn ready(&self, at: f64) -> u64 {
-        let totals = self.totals(at, at);
-        totals.publish - totals.deliver_get - self.dropped(at)
+        let until = |times: &[f64]| times.partition_point(|time| *time <= at) as u64;
+        until(&self.published) - until(&self.delivered) - self.dropped(at)
     }
 
     fn dropped(&self, at: f64) -> u64 {
@@ -98,7 +102,7 @@ impl Broker {
     fn row(self, truth: &Truth, now: f64) -> QueueRow {
         let totals = truth.totals(self.publish.last(now), self.deliver.last(now));
         let mut row = QueueRow::named("q");
-        row.kind = Kind::Quorum;
+        row.kind = Kind::Classic;
         row.ready = Some(truth.ready(self.queue.last(self.depth.last(now))));
         row.unacknowledged = Some(0);
         row.consumers = Some(1);

@@ -25,8 +25,9 @@ impl WaitCurve {
                 min,
                 estimate: if is_older { min } else { estimate.max(min) },
                 max: None,
-                basis: match self.departed < self.unordered_until {
-                    true => Basis::Unordered,
+                basis: match is_older && message > self.furthest {
+                    _ if self.departed < self.unordered_until => Basis::Unordered,
+                    true => Basis::Cold,
                     false => Basis::PutBack,
                 },
             });

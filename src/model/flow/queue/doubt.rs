@@ -1,8 +1,9 @@
 //! What statistics leave in doubt: what has left or come without being counted.
 
-use super::{FlowMemory, Line};
-use crate::model::Age;
+use super::{FlowMemory, Line, QueueFlow};
+use crate::model::flow::sample::FlowSample;
 use crate::model::flow::view::{FlowBasis, FlowTotals};
+use crate::model::{Age, Window};
 use std::time::Duration;
 
 impl FlowMemory {
@@ -53,7 +54,15 @@ impl FlowMemory {
     }
 
     /// What the age of the oldest job rests on, as far as others know more than the counts.
-    pub(in crate::model::flow) fn set_basis(&mut self, basis: FlowBasis) {
+    pub(in crate::model::flow) fn set_basis(
+        &mut self,
+        basis: FlowBasis,
+        sample: &FlowSample,
+        window: Window,
+    ) {
+        if let Self::Quiet(span) = *self {
+            *self = Self::Active(Box::new(QueueFlow::new(sample, window, Some(span))));
+        }
         if let Self::Active(flow) = self {
             flow.basis = basis;
         }

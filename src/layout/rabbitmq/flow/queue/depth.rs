@@ -19,6 +19,8 @@ pub(in crate::layout::rabbitmq::flow) struct Depth {
     pub(in crate::layout::rabbitmq::flow) ready: u64,
     /// Consumers hold messages, which they may put back.
     pub(in crate::layout::rabbitmq::flow) holds: bool,
+    /// Messages that are put back are the next to be handed out.
+    pub(in crate::layout::rabbitmq::flow) is_stack: bool,
     /// Messages expire or are dropped by the queue's own rules.
     pub(in crate::layout::rabbitmq::flow) drops: bool,
 }
@@ -29,11 +31,16 @@ impl QueueFlow {
         let Depth {
             ready,
             holds,
+            is_stack,
             drops,
         } = depth;
         self.has_held |= holds;
+        self.is_stack = is_stack;
         if self.depths.len() < MOST {
             self.depths.push_back((now, ready));
+        }
+        if self.is_surely_empty(now, depth) {
+            return self.empty(now, depth);
         }
         let mut corrected = false;
         let mut word = Word::default();
@@ -41,13 +48,9 @@ impl QueueFlow {
             && self.last.at as f64 >= read + NOTED_SECS
         {
             self.covered = self.depths.pop_front();
-            if let Some(off) = self.judge(read, ready) {
-                corrected = true;
-                if off > 0 && !self.has_held {
-                    word.added_since = Some(self.explained);
-                }
-            }
+            corrected |= self.judge(read, ready);
         }
+        word.added_since = self.added_since.take();
         let seen = now - READY_AGE_SECS;
         if let Some((low, high)) = self.range(seen, f64::MAX) {
             let ready = signed(ready);
@@ -74,6 +77,31 @@ impl QueueFlow {
         corrected
     }
 
+    /// Whether each depth of so long was zero, while nothing was counted, that the last of them is
+    /// younger than the first counts of the time.
+    fn is_surely_empty(&mut self, now: f64, depth: Depth) -> bool {
+        if depth.ready > 0 {
+            self.quiet_since = None;
+            return false;
+        }
+        now - *self.quiet_since.get_or_insert(now) > READY_AGE_SECS
+    }
+
+    /// Nothing waits, whatever the counters say. True if they said something else.
+    fn empty(&mut self, now: f64, depth: Depth) -> bool {
+        let off = self.waiting.saturating_neg();
+        if off != 0 {
+            self.correct(off);
+        }
+        (self.put_back, self.doubt, self.is_new) = (0, 0, false);
+        self.depths.clear();
+        // What nobody holds nobody can put back.
+        self.has_held = depth.holds;
+        self.explained = now - READY_AGE_SECS;
+        self.word = Word::default();
+        off != 0
+    }
+
     /// How many may have gone that the counters still have. The latest depth alone does not tell:
     /// it may be younger than the counters, and arrivals that these have not noted yet hide as many
     /// that have gone. The last one that is surely older than the counters has no such doubt.
@@ -89,22 +117,22 @@ impl QueueFlow {
         gone.max().unwrap_or(0)
     }
 
-    /// By how much the counters were corrected, if they were.
-    fn judge(&mut self, read: f64, ready: u64) -> Option<i64> {
-        let (low, high) = self.range(read - READY_AGE_SECS, read + NOTED_SECS)?;
+    /// Whether the counters were corrected.
+    fn judge(&mut self, read: f64, ready: u64) -> bool {
+        let range = self.range(read - READY_AGE_SECS, read + NOTED_SECS);
+        let Some((low, high)) = range else {
+            return false;
+        };
+        // More have left than ever came: arrivals that nobody counted.
         let unheard = high.min(0);
-        if unheard < 0 {
-            // More have left than ever came: arrivals that nobody counted.
-            self.shift(unheard.saturating_neg());
-            self.arrived = self.arrived.saturating_add(unheard.unsigned_abs());
-        }
+        self.arrive(unheard.unsigned_abs());
         let (low, high) = (low - unheard, high - unheard);
         let ready = signed(ready);
         let off = ready - ready.clamp(low.min(high), high);
         if off == 0 || off.signum() != self.doubt.signum() {
             self.doubt = off;
             self.is_new &= off != 0;
-            return None;
+            return false;
         }
         // The less of two readings: while messages come and go, both are too much.
         let off = if off.abs() < self.doubt.abs() {
@@ -115,27 +143,43 @@ impl QueueFlow {
         self.correct(off);
         self.doubt = 0;
         self.depths.clear();
-        Some(off)
+        true
     }
 
     fn correct(&mut self, off: i64) {
-        self.shift(off);
-        if off > 0 {
-            if std::mem::take(&mut self.is_new) {
-                // They were there before us.
-                self.is_first = true;
-                self.arrived = u64::try_from(self.waiting).unwrap_or(0);
-                (self.told, self.started) = (self.arrived, 0);
-            } else if self.has_held {
-                self.put_back = self.put_back.saturating_add(off.unsigned_abs());
-            } else {
+        if off > 0 && std::mem::take(&mut self.is_new) {
+            // They were there before us.
+            self.shift(off);
+            self.is_first = true;
+            self.arrived = u64::try_from(self.waiting).unwrap_or(0);
+            self.started = 0;
+        } else if off > 0 {
+            // What has been delivered without having come must have come.
+            let owed = off.unsigned_abs().min(self.owed());
+            self.arrive(owed);
+            let more = off.unsigned_abs() - owed;
+            if more > 0 && self.has_held {
+                if self.put_back == 0 {
+                    self.back_since = self.explained;
+                }
+                self.put_back = self.put_back.saturating_add(more);
+                self.shift(signed(more));
+            } else if more > 0 {
                 // Nobody could have put them back: dead-lettered to here.
-                self.arrived = self.arrived.saturating_add(off.unsigned_abs());
+                self.added_since = Some(self.explained);
+                self.arrive(more);
             }
         } else {
+            self.shift(off);
             self.put_back = self.put_back.saturating_sub(off.unsigned_abs());
             self.lost_at = self.last.at as f64;
         }
+    }
+
+    /// So many have come that nobody counted.
+    fn arrive(&mut self, count: u64) {
+        self.shift(signed(count));
+        self.arrived = self.arrived.saturating_add(count);
     }
 
     fn shift(&mut self, by: i64) {
@@ -194,6 +238,7 @@ mod tests {
             let depth = Depth {
                 ready,
                 holds: false,
+                is_stack: true,
                 drops: true,
             };
             flow.compare(until as f64, depth);
@@ -222,6 +267,7 @@ mod tests {
             let depth = Depth {
                 ready: 8,
                 holds: true,
+                is_stack: true,
                 drops: false,
             };
             flow.compare(until as f64, depth);

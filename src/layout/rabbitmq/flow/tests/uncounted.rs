@@ -202,3 +202,45 @@ fn a_full_queue_that_drops_its_oldest_is_as_old_as_it_is_long() {
     // It is 5 s old.
     assert!(age.estimate < Duration::from_secs(20), "{age:?}");
 }
+
+/// Queues to which dead letters come, alone or among others.
+fn with_dead_letters() -> impl Strategy<Value = Truth> {
+    let share = prop_oneof![Just(100u64), 1u64..100];
+    (truth(), share, any::<u64>()).prop_map(|(mut truth, share, seed)| {
+        let mut random = seed | 1;
+        let mut draw = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random >> 33
+        };
+        let all = 0..truth.published.len();
+        truth.dead = all.filter(|_| draw() % 100 < share).collect();
+        truth
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// After the last has been taken the depth takes 11 s to tell, the next poll 5 s to look, and it is
+    /// believed when it has said so for 11 s.
+    #[test]
+    fn an_empty_queue_is_empty_whatever_came_uncounted(
+        broker in broker(), truth in with_dead_letters(),
+    ) {
+        let last = truth.delivered.last().unwrap() - EPOCH;
+        let seen = watch(broker, &truth, EPOCH + 3.0, 14 + last as usize / 5, true);
+        let settled = EPOCH + last + 11.0 + 5.1 + 11.0 + 5.1;
+        for one in seen.iter().filter(|one| one.now > settled) {
+            prop_assert_eq!(one.latency, Latency::Empty, "{}", one.now - EPOCH - last);
+        }
+        for one in &seen {
+            if let Latency::Known { age, .. } = one.latency {
+                let lately = (0..=130).map(|back| truth.head_age(one.now - f64::from(back) * 0.1));
+                let most = lately.fold(0.0, f64::max);
+                prop_assert!(age.min.as_secs_f64() <= most + 0.4, "{:?} {most} dead {} of {}", age, truth.dead.len(), truth.published.len());
+            }
+        }
+    }
+}
