@@ -35,9 +35,15 @@ impl Celery {
         self
     }
 
-    /// Its publishers write `enqueued_at` into the headers of every message.
-    pub fn writing_enqueue_times(mut self) -> Self {
-        self.environment.push(("ENQUEUED_AT", "1".to_owned()));
+    /// Its publishers write `enqueued_at` into the headers of every message, by the code that the
+    /// documentation prints.
+    pub fn writing_enqueue_times(self) -> Self {
+        self.stamping(&printed_in("docs/latency.md"))
+    }
+
+    /// Its publishers run this code first.
+    pub fn stamping(mut self, code: &str) -> Self {
+        self.environment.push(("STAMPING", code.to_owned()));
         self
     }
 
@@ -148,6 +154,17 @@ impl Celery {
         command.env("BROKER_URL", &self.broker);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
     }
+}
+
+/// The only Python that a text of this repository prints, as it is printed.
+pub fn printed_in(text: &str) -> String {
+    let text = std::fs::read_to_string(super::root().join(text)).unwrap();
+    let blocks: Vec<&str> = text.split("```python\n").skip(1).collect();
+    let [block] = blocks.as_slice() else {
+        panic!("{} blocks of Python", blocks.len());
+    };
+    let (code, _) = block.split_once("```").unwrap();
+    code.to_owned()
 }
 
 /// Waits until a worker consumes.

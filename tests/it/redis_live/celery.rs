@@ -2,10 +2,10 @@
 
 use super::{Release, queue, redis, unix_now};
 use crate::support::process::PATIENCE;
-use crate::support::python::Celery;
+use crate::support::python::{Celery, printed_in};
 use crate::support::redis::{Redis, RedisOptions};
 use crate::support::tailback::{Tailback, quick, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn celery_priorities_are_summed_and_told_apart() {
@@ -84,6 +84,25 @@ fn celery_latency_is_the_age_of_the_oldest_message_with_a_time() {
             metrics.get("tailback_queue_source_info", &labels),
             Some(1.0)
         );
+    }
+}
+
+#[test]
+fn celery_messages_carry_their_time_with_the_code_that_the_documentation_prints() {
+    let redis = redis();
+    let tailback = Tailback::start_config(&quick(&redis.url()));
+    for (queue, text) in [("page", "docs/latency.md"), ("readme", "README.md")] {
+        let celery = Celery::new(&redis.url()).stamping(&printed_in(text));
+        let (before, after) = celery.send(queue, 1, &[]);
+        tailback.wait_jobs("celery", queue, "ready", 1);
+        let message = redis.cli(&["LINDEX", queue, "0"]);
+        let message: Value = serde_json::from_str(&message).unwrap();
+        let sent = message["headers"]["enqueued_at"].as_f64();
+        let sent = sent.unwrap_or_else(|| panic!("{text}: no time in {message}"));
+        assert!((before..=after).contains(&sent), "{text}: {sent}");
+        let body = tailback.json(&format!("/api/v1/queues/main/celery/{queue}"));
+        assert_eq!(body["flow"]["basis"], "timestamp", "{text}: {body}");
+        assert_eq!(body["source"], "message", "{text}: {body}");
     }
 }
 
