@@ -8,7 +8,7 @@ use super::redis::{
 };
 use crate::config;
 use crate::model::flow::LineHead;
-use crate::model::{Observation, System, Timestamp};
+use crate::model::{Head, Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub fn bind(redis: &config::Redis, _max_payload: u64) -> Box<dyn Layout> {
@@ -109,7 +109,7 @@ fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
     };
     let mut observation = Observation::new(System::List, Arc::clone(&queue.shown), UNSTAMPED);
     observation.jobs.ready = Some(ready);
-    observation.head = memory.untimed_head(ready);
-    observation.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
+    observation.head = Head::untimed(ready);
+    list.tell(&mut observation, &queue.raw, LineHead::PLAIN, memory);
     Outcome::Observed(Box::new(observation))
 }

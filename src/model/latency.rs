@@ -64,8 +64,12 @@ pub enum Reason {
     HeadMissing,
     /// The broker refused to show the head.
     NotPermitted,
+    /// The broker refused to show what workers do.
+    WorkNotPermitted,
     /// The head is larger than `max_payload_bytes`, so it was not fetched.
     PayloadTooLarge,
+    /// What workers write of themselves is not what the job system writes.
+    WorkUndecodable,
     /// The head is not what the job system writes.
     Undecodable,
     /// More messages are unacknowledged than are attributed to their queues.
@@ -78,9 +82,15 @@ pub enum Reason {
     NotReported,
     /// Neither time nor position of the head can be read.
     PositionsNotReadable,
+    /// Jobs are counted by their positions, which cannot be read.
+    CountsNotReadable,
     /// Jobs carry no time, and the broker's counts of them, from which it could be inferred, are not
     /// to be had.
     NotCounted,
+    /// The broker's counts are not to be had.
+    CountsNotKept,
+    /// Redis does not know how many entries a group was given.
+    ReadUnknown,
     /// Redis does not know how far a group is behind, and too many entries wait to be counted.
     LagUnknown,
     /// The broker's time for the head also covers jobs that are being worked on.
@@ -103,9 +113,17 @@ impl Reason {
                 "jobs without a time of their own are taken out of the order of their arrival, or may be"
             }
             Self::HeadMissing => "the ids at the head of the queue name jobs that no longer exist",
-            Self::NotPermitted => "the broker does not let tailback read the oldest job",
+            Self::NotPermitted => {
+                "the broker does not let tailback read the oldest job: a right is missing, which \
+                 `tailback check` names"
+            }
+            Self::WorkNotPermitted => {
+                "the broker does not let tailback read what workers do: a right is missing, which \
+                 `tailback check` names"
+            }
             Self::PayloadTooLarge => "the oldest job is larger than max_payload_bytes",
             Self::Undecodable => "the oldest job is not in the job system's format",
+            Self::WorkUndecodable => "what workers write is not in the job system's format",
             Self::TooManyUnacknowledged => {
                 "more messages are unacknowledged than celery.unacked_limit"
             }
@@ -115,8 +133,12 @@ impl Reason {
             Self::OnlyScheduledSeen => "all jobs at the head of the queue are due later",
             Self::NotReported => "the broker has not reported the queue's depth yet",
             Self::PositionsNotReadable => {
-                "jobs carry no time, and their positions cannot be read: that needs the rights llen, \
-                 lindex, and lpos or lrange"
+                "the oldest job shows no time, and positions in the list cannot be read: that needs \
+                 the rights llen, lindex, and lpos or lrange"
+            }
+            Self::CountsNotReadable => {
+                "jobs are counted by their positions in the list, which cannot be read: that needs \
+                 the rights llen, lindex, and lpos or lrange"
             }
             Self::TooMany => {
                 "there are more workers, jobs at work or groups than tailback looks at"
@@ -126,9 +148,17 @@ impl Reason {
                  management.rates_mode is none, statistics are switched off, or there is no \
                  management API"
             }
+            Self::CountsNotKept => {
+                "the broker does not count messages for tailback: management.rates_mode is none, \
+                 statistics are switched off, or there is no management API"
+            }
+            Self::ReadUnknown => {
+                "Redis does not know how many entries the group was given: entries were deleted, its \
+                 position was set, or Redis is older than 7"
+            }
             Self::LagUnknown => {
-                "Redis does not know the lag of the group (entries were deleted, or its position was \
-                 set), and more wait than tailback counts one by one"
+                "Redis does not know the lag of the group (entries were deleted, its position was \
+                 set, or Redis is older than 7), and more wait than tailback counts one by one"
             }
             Self::IncludesUnacknowledged => {
                 "the broker's head time includes jobs that are being worked on"

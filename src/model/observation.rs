@@ -98,6 +98,10 @@ pub struct Observation {
     pub paused: Option<bool>,
     /// Totals as the broker or job system counts them; they may fall back when it restarts.
     pub counters: Counters,
+    /// Why arrivals and starts are not counted here, of a queue whose system can tell them elsewhere.
+    pub counts_unknown: Option<Reason>,
+    /// A part could not be read, which the faults of the poll name.
+    pub is_incomplete: bool,
     /// Whether the totals may be sums over several nodes: when they fall back, one node's part may
     /// be missing, and the rest is no news.
     pub counters_are_sums: bool,
@@ -131,6 +135,8 @@ impl Observation {
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
+            counts_unknown: None,
+            is_incomplete: false,
             counters_are_sums: false,
             flow: None,
             statistics: FlowStatistics::default(),
@@ -257,6 +263,14 @@ impl Head {
             latest: at,
             upper_is_hard: true,
             source,
+        }
+    }
+
+    /// Of so many jobs, none of which carries a time.
+    pub const fn untimed(ready: u64) -> Self {
+        match ready {
+            0 => Self::Empty,
+            _ => Self::Unknown(Reason::NoTimestamp),
         }
     }
 

@@ -150,6 +150,10 @@ pub struct QueueSnapshot {
     pub paused: Option<bool>,
     /// Never falling, also across restarts of the broker.
     pub counters: Counters,
+    /// Why arrivals and starts are not counted here, of a queue whose system can tell them elsewhere.
+    pub counts_unknown: Option<Reason>,
+    /// A part could not be read, which the faults of the poll name.
+    pub is_incomplete: bool,
     /// How long its jobs may wait, if the configuration says so.
     pub objective: Option<Objective>,
     /// Jobs that started later than that; never falling. Absent without an objective, and where no
@@ -187,6 +191,8 @@ impl QueueSnapshot {
             busy_workers: None,
             paused: None,
             counters: Counters::default(),
+            counts_unknown: None,
+            is_incomplete: false,
             objective: None,
             late_starts: None,
             flow: None,

@@ -1,12 +1,13 @@
 //! `tailback generate acl`: what it allows is enough for everything, and nothing of it is too much.
 
 use crate::support::metrics::Metrics;
+use crate::support::nulls;
 use crate::support::process::eventually;
 use crate::support::rabbitmq::RabbitMq;
 use crate::support::recordings;
 use crate::support::redis::{Cluster, Redis, RedisOptions, Sentinel};
 use crate::support::tailback::{Tailback, quick, tailback, tailback_ok};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -156,6 +157,38 @@ fn each_right_is_needed_and_all_together_are_enough() {
         let message = broker.unwrap()["last_error"]["message"].to_string();
         assert!(message.contains(right), "{right}: {message}");
     }
+    what_a_right_hides_is_not_said_to_be_untold(&tailback);
+}
+
+/// What the broker `all` knows and another one does not is hidden by the right that this one lacks.
+fn what_a_right_hides_is_not_said_to_be_untold(tailback: &Tailback) {
+    let list = tailback.json("/api/v1/queues");
+    let queues = list["queues"].as_array().unwrap();
+    let id = |queue: &Value| (queue["system"].clone(), queue["queue"].clone());
+    let (known, others): (Vec<_>, Vec<_>) =
+        queues.iter().partition(|queue| queue["broker"] == "all");
+    let (mut hidden, mut wrong) = (0, Vec::new());
+    for queue in others {
+        let reasons = nulls::reasons(queue);
+        // It takes a poll to find another way: until then nothing has been seen.
+        if REPLACED.iter().any(|right| queue["broker"] == *right) {
+            continue;
+        }
+        let Some(known) = known.iter().find(|known| id(known) == id(queue)) else {
+            continue;
+        };
+        let untold = nulls::reasons(known);
+        let hides = reasons
+            .iter()
+            .filter(|(path, _)| !untold.contains_key(*path));
+        for (path, reason) in hides {
+            hidden += 1;
+            if reason == nulls::UNTOLD {
+                wrong.push(format!("{} {} {path}", queue["broker"], queue["queue"]));
+            }
+        }
+    }
+    assert!(hidden > 100 && wrong.is_empty(), "{hidden}: {wrong:#?}");
 }
 
 #[test]

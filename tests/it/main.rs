@@ -32,6 +32,7 @@ mod keda_generate;
 mod keda_live;
 mod layering;
 mod list_uses;
+mod nulls;
 mod objectives_live;
 mod openapi_live;
 mod outage;

@@ -14,6 +14,7 @@ pub mod keda;
 pub mod lint;
 pub mod metrics;
 pub mod node;
+pub mod nulls;
 pub mod process;
 pub mod prometheus;
 pub mod python;

@@ -74,7 +74,7 @@ use crate::config::{self, Broker, HostPort, HttpApi, Layouts, Objectives};
 use crate::layout::LAYOUTS;
 use crate::layout::rabbitmq::QueueRow;
 use crate::layout::rabbitmq::flow::Flows;
-use crate::model::{Cost, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
+use crate::model::{Cost, Counters, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
 use amqp::Amqp;
 use globset::GlobSet;
 use http::Client;
@@ -281,8 +281,19 @@ impl RabbitMqSource {
         for seen in &mut success.observations {
             seen.counters_are_sums = !self.is_single_node;
         }
-        if !(self.counts_messages && matches!(self.presence, Presence::Seen { .. })) {
+        let is_managed = matches!(self.presence, Presence::Seen { .. });
+        let management = self.management.as_ref();
+        // With `rates_mode = none` totals are missing as they are before the first message.
+        let has_zeros = is_managed
+            && !self.counts_messages
+            && management.is_some_and(|management| !management.is_without_statistics());
+        if !(self.counts_messages && is_managed) {
             for seen in &mut success.observations {
+                if has_zeros {
+                    seen.counters = Counters::default();
+                }
+                seen.counts_unknown = Some(Reason::CountsNotKept);
+                seen.is_incomplete = true;
                 let is_queue = seen.jobs.ready.is_some();
                 if is_queue && seen.head == Head::Unknown(Reason::NoTimestamp) {
                     seen.head = Head::Unknown(Reason::NotCounted);

@@ -82,7 +82,9 @@ pub(super) async fn overview(
     }
     bound.prices.learn_overview(spent);
     harvest.spent += spent;
-    for refusal in bound.layout.complaints() {
+    let complaints = bound.layout.complaints();
+    harvest.is_layout_incomplete = !complaints.is_empty();
+    for refusal in complaints {
         harvest.faults.push(PollFailure {
             kind: refusal.kind.error_kind(),
             message: format!("{}: {}", bound.system.as_str(), refusal.message),

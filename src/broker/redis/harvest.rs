@@ -26,6 +26,8 @@ pub(super) struct Harvest {
     /// What the poll has cost the broker, as far as prices tell.
     pub(super) spent: Duration,
     unreadable: u64,
+    /// Something that belongs to all queues of the present layout could not be read.
+    pub(super) is_layout_incomplete: bool,
 }
 
 impl Harvest {
@@ -73,6 +75,7 @@ impl Harvest {
             return;
         };
         observation.window = window;
+        observation.is_incomplete = is_refused || self.is_layout_incomplete;
         if let Some(flow) = &mut observation.flow {
             flow.span = span;
         }

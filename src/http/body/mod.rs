@@ -3,6 +3,7 @@
 mod broker;
 mod demand;
 mod queue;
+mod reasons;
 
 use crate::model::Jobs;
 use serde::Serialize;

@@ -2,9 +2,10 @@
 
 use super::JobsBody;
 use super::demand::DemandBody;
+use super::reasons::Reasons;
 use crate::model::{
-    BrokerSnapshot, DemandUnknown, FlowView, JobState, Latency, MeasuredView, Objective,
-    QueueSnapshot, Reason, Timestamp, Waits,
+    BrokerSnapshot, DemandUnknown, FlowView, Latency, MeasuredView, Objective, QueueSnapshot,
+    Reason, Timestamp, Waits,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,15 +17,15 @@ pub(in crate::http) struct QueueBody {
     system: &'static str,
     queue: String,
     jobs: JobsBody,
-    /// Why a state is null that the system can tell elsewhere.
+    /// Why one of `jobs` is null that the system can tell elsewhere.
     jobs_unknown_reason: Option<&'static str>,
-    /// How many jobs are ready at least, where `jobs.ready` is null.
+    /// How many jobs are ready at least: `jobs.ready`, where that is known.
     jobs_ready_at_least: Option<u64>,
     priorities: BTreeMap<String, u64>,
     latency_seconds: Option<f64>,
     latency_min_seconds: Option<f64>,
     latency_max_seconds: Option<f64>,
-    /// Why `latency_seconds` is null.
+    /// Why `latency_seconds` and its bounds are null.
     latency_unknown_reason: Option<&'static str>,
     /// Why `latency_max_seconds` is null though a latency is known.
     latency_max_unknown_reason: Option<&'static str>,
@@ -51,7 +52,7 @@ pub(in crate::http) struct QueueBody {
     drain_unknown_reason: Option<&'static str>,
     /// Job slots needed to keep the objective; null without one.
     required_workers: Option<f64>,
-    /// Why `required_workers` is null.
+    /// Why `required_workers` is null, and so `slots` and `workers` of `demand`.
     required_workers_unknown_reason: Option<&'static str>,
     /// The same in workers, and what it is computed from.
     demand: DemandBody,
@@ -67,7 +68,9 @@ pub(in crate::http) struct QueueBody {
     consumer_capacity: Option<f64>,
     busy_workers: Option<u64>,
     paused: Option<bool>,
-    /// Why the other numbers are null, where one is that has no reason of its own here.
+    /// Why single numbers are null, by their paths.
+    unknown_reasons: BTreeMap<&'static str, &'static str>,
+    /// Why the others are null, where one is.
     null_reason: Option<&'static str>,
     /// When these numbers were read.
     observed_timestamp_seconds: f64,
@@ -142,6 +145,7 @@ impl QueueBody {
         let drain = drain.map(|drain| drain.as_secs_f64());
         let required = queue.required_slots(None);
         let expected = queue.expected_wait();
+        let reasons = Reasons::of(queue);
         let is_unbounded = latency.is_some() && max.is_none();
         Self {
             broker: broker.name.to_string(),
@@ -149,7 +153,7 @@ impl QueueBody {
             queue: queue.queue.to_string(),
             jobs: JobsBody::new(jobs),
             jobs_unknown_reason: queue.jobs_unknown.map(Reason::as_str),
-            jobs_ready_at_least: queue.ready_at_least,
+            jobs_ready_at_least: jobs.ready.or(queue.ready_at_least),
             priorities: queue
                 .priorities
                 .iter()
@@ -187,42 +191,13 @@ impl QueueBody {
             consumer_capacity: queue.consumer_capacity,
             busy_workers: queue.busy_workers,
             paused: queue.paused,
-            null_reason: has_null(queue).then_some(
-                "the job system does not write it down for each queue, or it has not been seen yet",
-            ),
+            unknown_reasons: reasons.single,
+            null_reason: reasons.general,
             observed_timestamp_seconds: secs(queue.observed.wall),
             ready_age_seconds: queue.ready_age.as_secs_f64(),
             interval_seconds: queue.interval.as_secs_f64(),
         }
     }
-}
-
-/// Whether one of the numbers is unknown that has no reason of its own.
-fn has_null(queue: &QueueSnapshot) -> bool {
-    let counters = queue.counters;
-    let counters = [
-        counters.enqueued,
-        counters.started,
-        counters.finished,
-        counters.failures,
-        counters.retries,
-        counters.redelivered,
-    ];
-    let states = JobState::ALL.map(|state| queue.jobs.get(state));
-    let others = [
-        queue.consumers,
-        queue.busy_workers,
-        queue.paused.map(u64::from),
-        queue.prefetched,
-    ];
-    let times = [queue.oldest_in_progress, queue.next_due];
-    counters
-        .iter()
-        .chain(&states)
-        .chain(&others)
-        .any(Option::is_none)
-        || times.iter().any(Option::is_none)
-        || queue.consumer_capacity.is_none()
 }
 
 /// Why there is no upper bound of a latency that is known.

@@ -3,7 +3,7 @@
 
 use super::Running;
 use crate::layout::redis::{
-    Bytes, Outcome, Probe, QueueRef, Read, Refusal, Reply, Step, UNSTAMPED,
+    Bytes, Outcome, Probe, QueueRef, Read, Refusal, RefusalKind, Reply, Step, UNSTAMPED,
 };
 use crate::model::{Head, LatencySource, Measured, Observation, Reason, System, Timestamp};
 use std::collections::HashSet;
@@ -43,6 +43,8 @@ struct QueueState<'a> {
     /// For how many of them it is known whether they run.
     known: usize,
     refused: Option<Refusal>,
+    /// Why it is not known since when they run.
+    hidden: Option<Refusal>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -74,6 +76,7 @@ impl<'a> ArqProbe<'a> {
             jobs: Vec::new(),
             known: 0,
             refused: None,
+            hidden: None,
         };
         Self {
             running,
@@ -238,6 +241,9 @@ impl QueueState<'_> {
     fn starts(&mut self, replies: &mut impl Iterator<Item = Reply>, now: Timestamp) {
         for index in self.looked_up() {
             let (left, start) = (replies.next(), replies.next());
+            let refusal = |reply: &Option<Reply>| reply.as_ref()?.refusal().cloned();
+            let refused = refusal(&left).or_else(|| refusal(&start));
+            self.hidden = self.hidden.take().or(refused);
             let Some(job) = self.jobs.get_mut(index) else {
                 continue;
             };
@@ -269,8 +275,10 @@ impl QueueState<'_> {
             let starts: Option<Vec<_>> = starts.map(|job| job.started).collect();
             seen.oldest_in_progress = starts.and_then(|starts| starts.into_iter().min());
         } else {
-            seen.jobs_unknown = Some(match self.refused {
-                Some(_) => Reason::NotPermitted,
+            let refused = self.refused.as_ref().map(|refusal| refusal.kind);
+            seen.jobs_unknown = Some(match refused {
+                Some(RefusalKind::NotPermitted) => Reason::WorkNotPermitted,
+                Some(_) => Reason::WorkUndecodable,
                 None => Reason::TooMany,
             });
         }
@@ -279,10 +287,10 @@ impl QueueState<'_> {
         seen.head = match seen.jobs.ready {
             Some(0) => Head::Empty,
             Some(_) => self.head(now),
-            None => Head::Unknown(Reason::TooMany),
+            None => Head::Unknown(seen.jobs_unknown.unwrap_or(Reason::TooMany)),
         };
         seen.measured = self.measure(running);
-        Outcome::of(seen, self.refused)
+        Outcome::of(seen, self.refused.or(self.hidden))
     }
 
     /// The oldest of the jobs that wait. They are in the order of their due times; but one that has

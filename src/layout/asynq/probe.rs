@@ -45,6 +45,8 @@ struct QueueState<'a> {
     asked: (usize, usize),
     heads: Vec<Option<(Timestamp, Timestamp)>>,
     refused: Option<Refusal>,
+    /// Why it is not known when the next task is due.
+    hidden: Option<Refusal>,
 }
 
 /// Reads of the first round for each queue.
@@ -208,6 +210,7 @@ impl<'a> QueueState<'a> {
             asked: (0, 0),
             heads: Vec::new(),
             refused: None,
+            hidden: None,
         }
     }
 
@@ -228,10 +231,9 @@ impl<'a> QueueState<'a> {
             1..=GROUPS => {}
             _ => seen.jobs_unknown = Some(Reason::TooMany),
         }
-        seen.next_due = [next().first_due(), next().first_due()]
-            .into_iter()
-            .flatten()
-            .min();
+        let due = [next(), next()];
+        self.hidden = due.iter().find_map(Reply::refusal).cloned();
+        seen.next_due = due.into_iter().filter_map(Reply::first_due).min();
         seen.paused = Some(next().count()? > 0);
         let tally = layout.tallies.entry(Bytes::clone(&self.queue.raw));
         seen.counters = tally.or_default().read(next(), next())?;
@@ -273,8 +275,9 @@ impl<'a> QueueState<'a> {
                 heads::oldest(&heads, LatencySource::Message)
             }
         };
-        seen.flow = list.flow(&self.queue.raw, LineHead::of(seen.head), &mut layout.memory);
-        Outcome::of(seen, self.refused)
+        let line = LineHead::of(seen.head);
+        list.tell(&mut seen, &self.queue.raw, line, &mut layout.memory);
+        Outcome::of(seen, self.refused.or(self.hidden))
     }
 }
 

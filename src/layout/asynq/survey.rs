@@ -72,8 +72,8 @@ impl Survey {
         };
         let reads = reads.unwrap_or_else(|refusal| {
             self.not_running = Some(match refusal.kind {
-                RefusalKind::NotPermitted => Reason::NotPermitted,
-                _ => Reason::Undecodable,
+                RefusalKind::NotPermitted => Reason::WorkNotPermitted,
+                _ => Reason::WorkUndecodable,
             });
             self.complaint = Some(refusal);
             Vec::new()
@@ -155,7 +155,7 @@ impl Survey {
                 .map(|worker| Worker::decode(&worker.bytes().ok()??).map(running))
                 .collect();
             if jobs.is_none() {
-                self.not_running = Some(Reason::Undecodable);
+                self.not_running = Some(Reason::WorkUndecodable);
             }
             if let Some(work) = self.work.get_mut(&key) {
                 work.jobs = jobs;

@@ -38,7 +38,9 @@ pub(super) fn outcome(
         let was_there = counts.wait + counts.paused > 0;
         let list = state.list.as_mut();
         let list = list.filter(|list| !(was_there && list.len == Ok(0)));
-        seen.flow = list.and_then(|list| list.flow(&state.queue.raw, line, memory));
+        if let Some(list) = list {
+            list.tell(&mut seen, &state.queue.raw, line, memory);
+        }
         sample(state, room);
         seen.measured = Some(state.track.untold.clone());
     } else if state.can_follow {

@@ -16,7 +16,7 @@ use crate::layout::redis::{
     UNSTAMPED,
 };
 use crate::model::flow::{FlowSample, LineSample, Span};
-use crate::model::{Head, Observation, Reason, System, Timestamp};
+use crate::model::{Head, Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub fn bind(redis: &config::Redis, max_payload: u64) -> Box<dyn Layout> {
@@ -209,14 +209,10 @@ impl CeleryProbe<'_> {
             .iter()
             .map(|list| list.head)
             .fold(Head::Empty, Head::or_older);
-        if self.layout.memory.refused().is_some()
-            && observation.head == Head::Unknown(Reason::NoTimestamp)
-        {
-            observation.head = Head::Unknown(Reason::PositionsNotReadable);
-        }
         observation.jobs_unknown = self.layout.unacked.unknown();
         let refused = lists.iter_mut().find_map(|list| list.refused.take());
         observation.flow = self.flow(queue, &mut lists);
+        self.layout.memory.explain(&mut observation);
         Outcome::of(observation, refused)
     }
 

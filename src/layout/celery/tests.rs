@@ -1,7 +1,8 @@
 use super::iso_time;
 use super::redis::bind;
+use super::unacked::{Routes, Unacked};
 use crate::config;
-use crate::layout::redis::{Layout, Outcome, RefusalKind};
+use crate::layout::redis::{Layout, Outcome, Refusal, RefusalKind, Reply};
 use crate::layout::testing::{Keyspace, Stored};
 use crate::model::{Head, LatencySource, Observation, Reason, Timestamp};
 use proptest::prelude::*;
@@ -247,6 +248,29 @@ fn a_held_message_that_cannot_be_read_leaves_the_split_unknown() {
         .put("unacked", Stored::Hash(hash));
     let seen = keys.observe(&mut *default_layout(), NOW);
     assert_eq!(seen["emails"].jobs.in_progress, None);
+    let unreadable = Some(Reason::UnacknowledgedUnreadable);
+    assert_eq!(seen["emails"].jobs_unknown, unreadable);
+}
+
+#[test]
+fn a_missing_right_is_the_reason_of_what_it_hides() {
+    let refused = |command: &str, kind| {
+        Reply::Refused(Refusal {
+            kind,
+            message: format!("no {command}"),
+        })
+    };
+    let mut unacked = Unacked::new("unacked".to_owned(), 100, MAX);
+    for (kind, reason) in [
+        (RefusalKind::NotPermitted, Reason::WorkNotPermitted),
+        (RefusalKind::WrongType, Reason::UnacknowledgedUnreadable),
+    ] {
+        let routes = Routes::default();
+        assert!(!unacked.step(0, Vec::new(), &routes, NOW).is_empty());
+        let replies = vec![refused("zcard", kind), refused("hlen", kind)];
+        assert!(unacked.step(1, replies, &routes, NOW).is_empty());
+        assert_eq!(unacked.unknown(), Some(reason));
+    }
 }
 
 proptest! {

@@ -7,7 +7,7 @@
 
 use super::message::Message;
 use crate::layout::name;
-use crate::layout::redis::{Bytes, Read, Refusal, Reply};
+use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply};
 use crate::model::{Reason, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -109,7 +109,10 @@ impl Unacked {
     pub(super) fn unknown(&self) -> Option<Reason> {
         match (&self.split, &self.complaint) {
             (Some(_), _) => None,
-            (None, Some(_)) => Some(Reason::NotPermitted),
+            (None, Some(refusal)) => Some(match refusal.kind {
+                RefusalKind::NotPermitted => Reason::WorkNotPermitted,
+                _ => Reason::UnacknowledgedUnreadable,
+            }),
             (None, None) if self.over_limit => Some(Reason::TooManyUnacknowledged),
             (None, None) => Some(Reason::UnacknowledgedUnreadable),
         }

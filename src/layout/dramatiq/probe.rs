@@ -165,7 +165,7 @@ impl<'a> DramatiqProbe<'a> {
             },
         };
         let line = LineHead::of(seen.head);
-        seen.flow = list.flow(&queue.raw, line, &mut self.layout.lists);
+        list.tell(&mut seen, &queue.raw, line, &mut self.layout.lists);
         Outcome::of(seen, refused)
     }
 

@@ -8,7 +8,7 @@ use crate::layout::redis::{
     Bytes, Outcome, Probe, QueueRef, Read, Refusal, Reply, Side, Step, UNSTAMPED,
 };
 use crate::model::flow::LineHead;
-use crate::model::{Head, Observation, Reason, System, Timestamp};
+use crate::model::{Head, Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub(super) struct HueyProbe<'a> {
@@ -161,12 +161,8 @@ fn observe_list(
 ) -> Result<(), Refusal> {
     let ready = std::mem::replace(&mut list.len, Ok(0))?;
     seen.jobs.ready = Some(ready);
-    seen.head = match memory.refused() {
-        _ if ready == 0 => Head::Empty,
-        Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-        None => Head::Unknown(Reason::NoTimestamp),
-    };
-    seen.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
+    seen.head = Head::untimed(ready);
+    list.tell(seen, &queue.raw, LineHead::PLAIN, memory);
     Ok(())
 }
 

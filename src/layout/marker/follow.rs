@@ -5,6 +5,7 @@ use super::memory::{ListMarks, Memory};
 use super::watch::{Elements, Next, Sight, Watch};
 use super::{MARKER_BYTES, MAX_MARKER};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
+use crate::model::Observation;
 use crate::model::flow::{FlowSample, LineHead, LineSample, Span};
 
 /// One list during one poll. Ask, take the reply, until nothing more is asked.
@@ -194,13 +195,20 @@ impl Follow {
         }
     }
 
-    /// What its positions say, of a queue that is this one list; keeps what the next poll needs.
-    pub(crate) fn flow(
+    /// Adds what its positions say to what is seen of a queue that is this one list; keeps what the
+    /// next poll needs.
+    pub(crate) fn tell(
         &mut self,
+        seen: &mut Observation,
         queue: &Bytes,
         head: LineHead,
         memory: &mut Memory,
-    ) -> Option<FlowSample> {
+    ) {
+        seen.flow = self.flow(queue, head, memory);
+        memory.explain(seen);
+    }
+
+    fn flow(&mut self, queue: &Bytes, head: LineHead, memory: &mut Memory) -> Option<FlowSample> {
         let mut sight = self.sight.take()?;
         // Only LPUSH is counted among the broker's pushes.
         sight.arrivals.is_pushed = self.head == Side::Right;

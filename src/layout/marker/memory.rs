@@ -3,7 +3,7 @@
 use super::resolve::Search;
 use crate::layout::redis::{Bytes, Refusal, RefusalKind};
 use crate::model::flow::Order;
-use crate::model::{Head, Reason};
+use crate::model::{Head, Observation, Reason};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -140,12 +140,14 @@ impl Memory {
         self.refused.as_ref().map(|refused| &refused.by)
     }
 
-    /// What is known of the head of a list whose elements carry no time.
-    pub(crate) fn untimed_head(&self, ready: u64) -> Head {
-        match self.refused {
-            _ if ready == 0 => Head::Empty,
-            Some(_) => Head::Unknown(Reason::PositionsNotReadable),
-            None => Head::Unknown(Reason::NoTimestamp),
+    /// What is not known of a queue because positions cannot be read is so for that reason.
+    pub(crate) fn explain(&self, seen: &mut Observation) {
+        if self.refused.is_none() || seen.flow.is_some() {
+            return;
+        }
+        seen.counts_unknown = Some(Reason::CountsNotReadable);
+        if let Head::Unknown(Reason::NoTimestamp | Reason::Undecodable) = seen.head {
+            seen.head = Head::Unknown(Reason::PositionsNotReadable);
         }
     }
 

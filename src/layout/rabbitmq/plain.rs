@@ -57,6 +57,9 @@ pub(in crate::layout) fn observe_one(system: System, rows: &[&QueueRow]) -> Obse
     if row.kind != Kind::Stream {
         observation.jobs.ready = row.ready;
         observation.jobs.in_progress = row.unacknowledged;
+        if row.ready.is_none() || row.unacknowledged.is_none() {
+            observation.jobs_unknown = Some(Reason::NotReported);
+        }
         add_flow(&mut observation, row);
     }
     observation

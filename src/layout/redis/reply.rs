@@ -65,6 +65,14 @@ impl Reply {
         Timestamp::from_secs_f64(std::str::from_utf8(&score).ok()?.parse().ok()?)
     }
 
+    /// Why there is no answer, if so.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     fn unexpected(self, wanted: &str) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal,

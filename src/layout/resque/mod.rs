@@ -21,7 +21,7 @@ use super::redis::{
 };
 use crate::config;
 use crate::model::flow::LineHead;
-use crate::model::{Observation, System, SystemTotals, Timestamp};
+use crate::model::{Head, Observation, System, SystemTotals, Timestamp};
 use std::sync::Arc;
 use survey::Survey;
 
@@ -115,8 +115,9 @@ fn observe(queue: &QueueRef, mut list: Follow, layout: &mut Resque) -> Outcome {
     };
     let mut observation = Observation::new(System::Resque, Arc::clone(&queue.shown), UNSTAMPED);
     observation.jobs.ready = Some(ready);
-    observation.head = layout.memory.untimed_head(ready);
-    observation.flow = list.flow(&queue.raw, LineHead::PLAIN, &mut layout.memory);
+    observation.head = Head::untimed(ready);
+    let (line, memory) = (LineHead::PLAIN, &mut layout.memory);
+    list.tell(&mut observation, &queue.raw, line, memory);
     let survey = &layout.survey;
     observation.jobs_unknown = survey.not_running;
     if survey.not_running.is_none() {

@@ -62,8 +62,8 @@ impl Survey {
         };
         reads.unwrap_or_else(|refusal| {
             self.not_running = Some(match refusal.kind {
-                RefusalKind::NotPermitted => Reason::NotPermitted,
-                _ => Reason::Undecodable,
+                RefusalKind::NotPermitted => Reason::WorkNotPermitted,
+                _ => Reason::WorkUndecodable,
             });
             self.complaint = Some(refusal);
             Vec::new()
@@ -162,7 +162,7 @@ impl Survey {
             }
             match worker::running(name, &text) {
                 Some(job) => jobs.push(job),
-                None => self.not_running = Some(Reason::Undecodable),
+                None => self.not_running = Some(Reason::WorkUndecodable),
             }
         }
         self.conclude(&jobs);

@@ -183,7 +183,7 @@ fn a_worker_that_writes_garbage_makes_what_runs_unknown() {
     );
     let seen = keys.observe(&mut *layout(), NOW);
     assert_eq!(seen["slow"].jobs.in_progress, None);
-    assert_eq!(seen["slow"].jobs_unknown, Some(Reason::Undecodable));
+    assert_eq!(seen["slow"].jobs_unknown, Some(Reason::WorkUndecodable));
 }
 
 proptest! {

@@ -304,7 +304,7 @@ impl<'a> RqProbe<'a> {
         observation.paused = survey.suspended;
         observation.consumers = survey.workers(name);
         let head = line_head(observation.head);
-        observation.flow = list.flow(name, head, &mut self.layout.lists);
+        list.tell(&mut observation, name, head, &mut self.layout.lists);
         if let Some(records) = self.layout.records.get_mut(name) {
             if counts.wip <= u64::from(RUNNING) {
                 records.forget_ended();

@@ -120,7 +120,8 @@ fn observe(
         _ => oldest(list.first.take(), ready, behind),
     };
     observation.head = head;
-    observation.flow = list.flow(&queue.raw, LineHead::of(head), &mut layout.memory);
+    let (line, memory) = (LineHead::of(head), &mut layout.memory);
+    list.tell(&mut observation, &queue.raw, line, memory);
     let survey = &mut layout.survey;
     observation.consumers = survey.consumers(&queue.raw);
     observation.jobs_unknown = survey.not_running;

@@ -239,7 +239,7 @@ impl Survey {
             });
             let jobs: Option<Vec<_>> = jobs.collect();
             if jobs.is_none() {
-                self.not_running = Some(Reason::Undecodable);
+                self.not_running = Some(Reason::WorkUndecodable);
             }
             if let Some(process) = self.process(&identity) {
                 process.work = jobs;
@@ -253,8 +253,8 @@ impl Survey {
 
     fn refuse(&mut self, refusal: Refusal) {
         self.not_running = Some(match refusal.kind {
-            RefusalKind::NotPermitted => Reason::NotPermitted,
-            _ => Reason::Undecodable,
+            RefusalKind::NotPermitted => Reason::WorkNotPermitted,
+            _ => Reason::WorkUndecodable,
         });
         self.is_here |= refusal.kind == RefusalKind::NotPermitted;
         self.complaint = Some(refusal);

@@ -215,6 +215,9 @@ impl Sight {
         seen.head = self.head(now);
         memory.note(&queue.raw, &self.info);
         seen.flow = self.flow(seen.head, memory.losses(&queue.raw));
+        if self.info.entries_read.is_none() || self.info.lag.is_none() {
+            seen.counts_unknown = Some(Reason::ReadUnknown);
+        }
         Outcome::of(seen, self.refused)
     }
 

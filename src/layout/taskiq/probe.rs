@@ -7,7 +7,7 @@ use crate::layout::redis::{
 };
 use crate::layout::stream::{self, GroupRef, Groups};
 use crate::model::flow::LineHead;
-use crate::model::{Observation, System, Timestamp};
+use crate::model::{Head, Observation, System, Timestamp};
 use std::sync::Arc;
 
 pub(super) struct TaskiqProbe<'a> {
@@ -183,7 +183,7 @@ fn observe(queue: &QueueRef, mut list: Follow, memory: &mut Memory) -> Outcome {
     };
     let mut seen = Observation::new(System::Taskiq, Arc::clone(&queue.shown), UNSTAMPED);
     seen.jobs.ready = Some(ready);
-    seen.head = memory.untimed_head(ready);
-    seen.flow = list.flow(&queue.raw, LineHead::PLAIN, memory);
+    seen.head = Head::untimed(ready);
+    list.tell(&mut seen, &queue.raw, LineHead::PLAIN, memory);
     Outcome::Observed(Box::new(seen))
 }

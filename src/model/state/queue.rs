@@ -136,6 +136,8 @@ impl QueueMemory {
             busy_workers: observation.busy_workers,
             paused: observation.paused,
             counters,
+            counts_unknown: observation.counts_unknown,
+            is_incomplete: observation.is_incomplete,
             objective: self.objective,
             late_starts: self.objective.and(late_starts),
             flow,

@@ -2,10 +2,12 @@
 //! when they sent and got each message.
 
 use super::*;
+use crate::support::nulls;
+use crate::support::tailback::Tailback;
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep};
 use tailback::model::flow::Span;
-use tailback::model::{BrokerKind, BrokerState, Latency, QueueSnapshot, Reason, Report};
+use tailback::model::{BrokerKind, BrokerState, Counters, Latency, QueueSnapshot, Reason, Report};
 
 /// How far what a client and what the broker takes for the time of an event may be apart.
 const CLIENT_SECS: f64 = 0.15;
@@ -317,4 +319,22 @@ fn without_counters_nothing_is_made_up() {
         (seen.flow, seen.head),
         (None, Head::Unknown(Reason::NotCounted))
     );
+    assert_eq!(seen.counters, Counters::default());
+    let tailback = Tailback::start_config(&format!(
+        "[brokers.main.rabbitmq]\nurl = '{}'\n{}\n",
+        rabbit.url(&vhost),
+        management_of(&rabbit)
+    ));
+    tailback.wait_jobs("rabbitmq", "q", "ready", 3);
+    let body = tailback.json("/api/v1/queues/main/rabbitmq/q");
+    let reasons = nulls::reasons(&body);
+    for path in [
+        "enqueued_total",
+        "finished_total",
+        "demand.arrivals_per_second",
+        "flow",
+    ] {
+        let reason = reasons.get(path).map_or("not null", String::as_str);
+        assert!(reason.contains("rates_mode"), "{path}: {reason}: {body}");
+    }
 }

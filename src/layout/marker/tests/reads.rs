@@ -1,6 +1,8 @@
 //! What is asked of the server, and what is remembered.
 
 use super::*;
+use crate::layout::redis::UNSTAMPED;
+use crate::model::{Head, Observation, Reason, System};
 
 #[test]
 fn without_transactions_only_a_list_that_stands_still_counts() {
@@ -65,6 +67,32 @@ fn a_refusal_is_remembered_for_a_while() {
     assert!(memory.refused().is_some());
     (0..300).for_each(|_| memory.begin());
     assert_eq!(memory.refused(), None);
+}
+
+#[test]
+fn a_refusal_explains_what_it_hides_and_nothing_else() {
+    let head = |reason| Head::Unknown(reason);
+    let explained = |memory: &Memory, head| {
+        let mut seen = Observation::new(System::Celery, "q".into(), UNSTAMPED);
+        seen.head = head;
+        memory.explain(&mut seen);
+        (seen.head, seen.counts_unknown)
+    };
+    let mut memory = Memory::default();
+    let garbage = head(Reason::Undecodable);
+    assert_eq!(explained(&memory, garbage), (garbage, None));
+    memory.refuse(Refusal {
+        kind: RefusalKind::NotPermitted,
+        message: "NOPERM".into(),
+    });
+    let counts = Some(Reason::CountsNotReadable);
+    for hidden in [Reason::Undecodable, Reason::NoTimestamp] {
+        let positions = head(Reason::PositionsNotReadable);
+        assert_eq!(explained(&memory, head(hidden)), (positions, counts));
+    }
+    for other in [head(Reason::NotPermitted), Head::Empty] {
+        assert_eq!(explained(&memory, other), (other, counts));
+    }
 }
 
 #[test]
