@@ -149,7 +149,7 @@ fn run(args: RunArgs) -> u8 {
     if let Some(listen) = args.keda_listen {
         config.keda.get_or_insert_default().listen = listen;
     }
-    serve(config)
+    serve(config, |_| {})
 }
 
 fn demo(args: &DemoArgs) -> u8 {
@@ -163,15 +163,15 @@ fn demo(args: &DemoArgs) -> u8 {
     if let Some(listen) = args.listen {
         config.http.listen = listen;
     }
-    let listen = config.http.listen;
-    // Nothing can be done about a closed output.
-    writeln!(
-        std::io::stdout(),
-        "Simulated queues: nothing here is real, and no broker is asked.\n\
-         Open http://{listen}/ or run `tailback top --url http://{listen}`; Ctrl-C ends it."
-    )
-    .ok();
-    serve(config)
+    serve(config, |listen| {
+        // Nothing can be done about a closed output.
+        writeln!(
+            std::io::stdout(),
+            "Simulated queues: nothing here is real, and no broker is asked.\n\
+             Open http://{listen}/ or run `tailback top --url http://{listen}`; Ctrl-C ends it."
+        )
+        .ok();
+    })
 }
 
 fn init_logging(environment: &Environment) -> Result<(), String> {
@@ -182,9 +182,9 @@ fn init_logging(environment: &Environment) -> Result<(), String> {
 }
 
 /// Lives until a signal.
-fn serve(config: Config) -> u8 {
+fn serve(config: Config, listening: impl FnOnce(SocketAddr)) -> u8 {
     match runtime().and_then(|runtime| {
-        let result = runtime.block_on(run::run(config));
+        let result = runtime.block_on(run::run(config, listening));
         // A poll that hangs must not hold up the exit.
         runtime.shutdown_background();
         result

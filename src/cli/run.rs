@@ -26,7 +26,8 @@ struct Keda {
     tls: Option<keda::Tls>,
 }
 
-pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+/// `listening` is told the address once it is listened at.
+pub(super) async fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
     let mut signals = Signals::install().context("cannot take over signals")?;
     let own = OwnMetrics::new(
         env!("CARGO_PKG_VERSION"),
@@ -39,6 +40,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         .with_wait_buckets(&config.metrics.wait_buckets)
         .with_objectives(&config.objectives);
     let (listener, listen) = bind(config.http.listen).await?;
+    listening(listen);
     let keda = match config.keda {
         Some(keda) => Some(Keda::prepare(keda).await?),
         None => None,

@@ -22,9 +22,9 @@ impl Keeping {
     /// Takes up what the file holds and begins to write it anew; `None` where no file is wanted.
     pub fn start(state: &State, brokers: &[Broker], store: &mut Store) -> Option<Self> {
         let path = state.path.clone()?;
-        let loaded = state_file::load(&path, brokers, &Stamp::now());
+        let mut loaded = state_file::load(&path, brokers, &Stamp::now());
         let mut memories = HashMap::new();
-        for (broker, earlier) in loaded.brokers {
+        for (broker, earlier) in std::mem::take(&mut loaded.brokers) {
             let Earlier {
                 flows,
                 memory,
@@ -36,7 +36,7 @@ impl Keeping {
         }
         let (sections, incoming) = mpsc::channel(brokers.len().max(1));
         store.keeping(brokers, sections);
-        let writer = Writer::new(path, state.interval, loaded.sections);
+        let writer = Writer::new(path, state.interval, loaded);
         Some(Self {
             interval: state.interval,
             memories,

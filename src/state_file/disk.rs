@@ -2,7 +2,7 @@
 
 use super::format::MAX_BYTES;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,20 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+/// The sole right to write the file, which ends with the process, however that ends. It is that of a
+/// file beside it, since the file itself is replaced.
+pub(super) fn lock(path: &Path) -> Result<File, TryLockError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(sibling(path, ".lock"))
+        .map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
 }
 
 /// Replaces the file as a whole: whoever reads it sees the old one or the new one, also after a

@@ -4,9 +4,11 @@
 
 mod disk;
 mod format;
+mod lock;
 mod stamp;
 mod writer;
 
+use lock::Lock;
 pub use stamp::Stamp;
 pub use writer::Writer;
 
@@ -57,7 +59,8 @@ pub struct Earlier {
 pub struct Loaded {
     pub brokers: BTreeMap<Arc<str>, Earlier>,
     /// The same as it was found, to be written again until there is something newer.
-    pub sections: Vec<Section>,
+    sections: Vec<Section>,
+    lock: Lock,
 }
 
 impl Identity {
@@ -91,35 +94,41 @@ impl Identity {
 /// without. Does I/O that blocks, so it is for the start only.
 pub fn load(path: &Path, brokers: &[Broker], now: &Stamp) -> Loaded {
     let shown = path.display();
+    let mut lock = Lock::default();
+    // Whoever writes the file also moves it out of the way.
+    let is_ours = lock.take(path);
+    let refuse = |refusal: &Refusal| match is_ours {
+        true => set_aside(path, refusal),
+        false => tracing::warn!(path = %shown, "the state file is not used: {refusal}"),
+    };
+    let anew = |lock| Loaded {
+        lock,
+        ..Loaded::default()
+    };
     let sections = match disk::read(path).map(|bytes| bytes.map(|bytes| format::decode(&bytes))) {
         Ok(None) => {
             tracing::info!(path = %shown, "there is no state file yet; beginning anew");
-            return Loaded::default();
+            return anew(lock);
         }
         Ok(Some(Ok(sections))) => sections,
         Ok(Some(Err(refusal))) => {
-            refuse(path, &refusal);
-            return Loaded::default();
+            refuse(&refusal);
+            return anew(lock);
         }
         Err(error) => {
-            refuse(path, &Refusal::Unreadable(error.to_string()));
-            return Loaded::default();
+            refuse(&Refusal::Unreadable(error.to_string()));
+            return anew(lock);
         }
     };
     let found = sections.len();
-    let mut loaded = Loaded::default();
-    let mut strangers = 0;
+    let mut loaded = anew(lock);
+    let mut strangers = Vec::new();
     for section in sections {
         let broker = brokers
             .iter()
             .find(|broker| Identity::of(broker) == section.identity);
         let Some(broker) = broker else {
-            strangers += 1;
-            tracing::warn!(
-                path = %shown,
-                "the state file is also of a broker that is not configured as it was; that part is \
-                 not used"
-            );
+            strangers.push(section.identity.name);
             continue;
         };
         match section.stamp.shift_to(now) {
@@ -147,14 +156,27 @@ pub fn load(path: &Path, brokers: &[Broker], now: &Stamp) -> Loaded {
             }
         }
     }
-    if found > 0 && strangers == found {
-        refuse(path, &Refusal::Foreign);
+    if found > 0 && strangers.len() == found {
+        refuse(&Refusal::Foreign);
+        return loaded;
+    }
+    for name in strangers {
+        let is_there = brokers.iter().any(|broker| *broker.name == *name);
+        let why = match is_there {
+            true => "configured otherwise than it was (its server, or which lists are its queues)",
+            false => "not configured",
+        };
+        tracing::warn!(
+            path = %shown,
+            broker.name = %name,
+            "the state file forgets what it knew of broker {name}, which is {why}"
+        );
     }
     loaded
 }
 
 /// Tells why the file is not used, and moves it out of the way.
-fn refuse(path: &Path, refusal: &Refusal) {
+fn set_aside(path: &Path, refusal: &Refusal) {
     let shown = path.display();
     match disk::set_aside(path, Stamp::now().unix_secs()) {
         Ok(aside) => tracing::warn!(

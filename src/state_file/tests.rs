@@ -43,10 +43,12 @@ fn written() -> Vec<u8> {
     encode([&section].into_iter()).unwrap()
 }
 
+/// All but the one that is locked.
 fn files(dir: &TempDir) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "state.lock")
         .collect();
     names.sort();
     names
@@ -233,7 +235,7 @@ async fn a_path_that_cannot_be_written_does_not_stop_the_writer() {
     let writer = Writer::new(
         path.clone(),
         std::time::Duration::from_millis(1),
-        Vec::new(),
+        Loaded::default(),
     );
     let (sections, incoming) = tokio::sync::mpsc::channel(1);
     let writer = tokio::spawn(writer.run(incoming));
@@ -246,6 +248,22 @@ async fn a_path_that_cannot_be_written_does_not_stop_the_writer() {
     drop(sections);
     writer.await.unwrap();
     assert!(decode(&std::fs::read(&path).unwrap()).is_ok());
+}
+
+#[test]
+fn who_does_not_write_the_file_does_not_move_it_either() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("state");
+    std::fs::write(&path, "no state").unwrap();
+    let other = disk::lock(&path).unwrap();
+    let load = || load(&path, &main_broker(), &Stamp::now());
+    let mut loaded = load();
+    assert!(!loaded.lock.take(&path));
+    assert_eq!(files(&dir), ["state"]);
+    drop(other);
+    assert!(loaded.lock.take(&path));
+    drop(loaded);
+    assert!(load().lock.take(&path) && is_set_aside(&files(&dir)));
 }
 
 #[test]

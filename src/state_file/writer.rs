@@ -1,7 +1,7 @@
 //! The task that writes the file: the latest section of each broker, once in an interval, and a last
 //! time when all who send sections are gone.
 
-use super::{Section, disk, format};
+use super::{Loaded, Lock, Section, disk, format};
 use crate::clock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,18 +13,20 @@ pub struct Writer {
     path: Arc<PathBuf>,
     interval: Duration,
     sections: BTreeMap<String, Arc<Section>>,
+    lock: Lock,
     /// Whether the last write has failed: told once, not at every try.
     is_failing: bool,
 }
 
 impl Writer {
-    /// `carried`: sections as they were found, which stay until there are newer ones.
-    pub fn new(path: PathBuf, interval: Duration, carried: Vec<Section>) -> Self {
+    /// Sections stay as they were found until there are newer ones.
+    pub fn new(path: PathBuf, interval: Duration, loaded: Loaded) -> Self {
         let named = |section: Section| (section.identity.name().to_owned(), Arc::new(section));
         Self {
             path: Arc::new(path),
             interval,
-            sections: carried.into_iter().map(named).collect(),
+            sections: loaded.sections.into_iter().map(named).collect(),
+            lock: loaded.lock,
             is_failing: false,
         }
     }
@@ -55,6 +57,9 @@ impl Writer {
     }
 
     async fn write(&mut self) {
+        if !self.lock.take(&self.path) {
+            return;
+        }
         let sections: Vec<Arc<Section>> = self.sections.values().cloned().collect();
         let path = Arc::clone(&self.path);
         let written = tokio::task::spawn_blocking(move || {

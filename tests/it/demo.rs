@@ -47,6 +47,9 @@ fn the_demo_shows_waiting_jobs_and_ends_with_all_that_it_started() {
 #[test]
 fn simulated_queues_are_told_as_real_ones_and_called_simulated() {
     let tailback = Tailback::demo();
+    // Of any free port that which it has got, and only when it can be opened.
+    let page = format!("Open http://{}/ or", tailback.address);
+    assert!(tailback.logs().contains(&page), "{}", tailback.logs());
     let queue = |system, queue| [("broker", "demo"), ("system", system), ("queue", queue)];
     // What carries times, and what is inferred.
     for (system, name) in [("rq", "invoices"), ("celery", "emails")] {

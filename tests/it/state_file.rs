@@ -2,7 +2,7 @@
 
 use crate::support::metrics::Metrics;
 use crate::support::redis::{Redis, RedisOptions};
-use crate::support::tailback::{Tailback, quick};
+use crate::support::tailback::{Tailback, quick, wait_for};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -130,6 +130,54 @@ fn a_restart_goes_on_with_what_is_known_and_without_the_file_it_is_cold() {
     let cold = bench.start(None);
     let (min, truth, max) = bench.latency(&cold);
     assert!(min < truth && max.is_none(), "{min} {truth} {max:?}");
+}
+
+#[test]
+fn one_of_two_processes_writes_and_what_is_configured_no_more_is_forgotten() {
+    let bench = Bench::new();
+    let path = bench.path();
+    let start = |names: &[&str]| {
+        let mut config = format!(
+            "[defaults]\ninterval = '200ms'\n[state]\npath = '{}'\ninterval = '1s'\n",
+            path.display()
+        );
+        for name in names {
+            let url = bench.redis.url();
+            config += &format!("[brokers.{name}.redis]\nurl = '{url}'\nlist.keys = ['jobs']\n");
+        }
+        Tailback::start_config(&config)
+    };
+    let written = || std::fs::read(&path).unwrap_or_default();
+    let mut first = start(&["main", "gone"]);
+    wait_for("both brokers are written", || {
+        let text = String::from_utf8_lossy(&written()).into_owned();
+        ["main", "gone"]
+            .iter()
+            .all(|name| text.contains(&format!("\"{name}\"")))
+    });
+    let second = start(&["main", "late"]);
+    let warned = second.logged("WARN");
+    let has = |warned: &[String], words: &str| warned.iter().any(|line| line.contains(words));
+    assert!(has(&warned, "is written by another process"), "{warned:?}");
+    assert!(
+        has(&warned, "forgets what it knew of broker gone"),
+        "{warned:?}"
+    );
+    second.wait_up();
+    std::thread::sleep(Duration::from_millis(2500));
+    let text = String::from_utf8_lossy(&written()).into_owned();
+    assert!(
+        text.contains("\"gone\"") && !text.contains("\"late\""),
+        "{text}"
+    );
+    // It takes over when the other one is gone, however that went.
+    first.stop("KILL");
+    wait_for("the second writes", || {
+        let text = String::from_utf8_lossy(&written()).into_owned();
+        text.contains("\"late\"") && !text.contains("\"gone\"")
+    });
+    assert!(has(&second.logged("INFO"), "is written from now on"));
+    assert_eq!(second.logged("WARN").len(), warned.len());
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl RabbitMqSource {
 
     /// Until when lists may be read that are begun now: so that what has been read by then can still
     /// be shown.
-    fn listing_ends(&self) -> Instant {
+    pub(super) fn listing_ends(&self) -> Instant {
         clock::now().mono + self.listing_time
     }
 

@@ -68,13 +68,13 @@ mod transport;
 
 use super::events::Events;
 use super::wire::Meter;
-use super::{BrokerError, Source};
+use super::{BrokerError, Lacking, Source};
 use crate::clock;
 use crate::config::{self, Broker, HostPort, HttpApi, Layouts, Objectives};
 use crate::layout::LAYOUTS;
 use crate::layout::rabbitmq::QueueRow;
 use crate::layout::rabbitmq::flow::Flows;
-use crate::model::{Cost, Counters, DropReason, ErrorKind, Head, PollFailure, PollSuccess, Reason};
+use crate::model::{Cost, DropReason, ErrorKind, PollFailure, PollSuccess};
 use amqp::Amqp;
 use globset::GlobSet;
 use http::Client;
@@ -281,25 +281,7 @@ impl RabbitMqSource {
         for seen in &mut success.observations {
             seen.counters_are_sums = !self.is_single_node;
         }
-        let is_managed = matches!(self.presence, Presence::Seen { .. });
-        let management = self.management.as_ref();
-        // With `rates_mode = none` totals are missing as they are before the first message.
-        let has_zeros = is_managed
-            && !self.counts_messages
-            && management.is_some_and(|management| !management.is_without_statistics());
-        if !(self.counts_messages && is_managed) {
-            for seen in &mut success.observations {
-                if has_zeros {
-                    seen.counters = Counters::default();
-                }
-                seen.counts_unknown = Some(Reason::CountsNotKept);
-                seen.is_incomplete = true;
-                let is_queue = seen.jobs.ready.is_some();
-                if is_queue && seen.head == Head::Unknown(Reason::NoTimestamp) {
-                    seen.head = Head::Unknown(Reason::NotCounted);
-                }
-            }
-        }
+        self.explain(&mut success.observations);
         success.kept = roster.kept;
         if roster.over_limit > 0 {
             success.dropped.insert(DropReason::Limit, roster.over_limit);
@@ -342,6 +324,12 @@ impl Source for RabbitMqSource {
 
     fn is_shaking_hands(&self) -> bool {
         self.meter.is_shaking_hands()
+    }
+
+    async fn lacking(&mut self) -> Result<Lacking, BrokerError> {
+        // No right is asked for; whether the plugin tells of many queues shows only at the next poll.
+        self.read_marks(self.listing_ends()).await;
+        Ok(Lacking::default())
     }
 
     fn describe(&self) -> Vec<String> {

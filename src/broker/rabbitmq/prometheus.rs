@@ -181,13 +181,25 @@ impl RabbitMqSource {
         Ok(self.finish(success, roster))
     }
 
+    /// Whether there are so many queues that it is worth to ask what they have worked.
+    fn has_many(&self) -> bool {
+        self.states.iter().any(|state| state.pages > FEW_PAGES)
+    }
+
+    /// Whether that would make polls cheaper, and the plugin does not tell.
+    pub(super) fn lacks_marks(&self) -> bool {
+        self.has_many() && (self.prometheus.is_none() || self.no_marks_until.is_some())
+    }
+
     /// What the queues have worked, if there are so many that it is worth to ask and the nodes of the
     /// management API's own cluster tell it.
     pub(super) async fn read_marks(&mut self, until: Instant) -> Option<Marks> {
-        let is_worth = self.states.iter().any(|state| state.pages > FEW_PAGES);
         let has_statistics = !self.management.as_ref()?.is_without_statistics();
         let asked = clock::now();
-        if !is_worth || !has_statistics || self.no_marks_until.is_some_and(|at| asked.mono < at) {
+        if !self.has_many()
+            || !has_statistics
+            || self.no_marks_until.is_some_and(|at| asked.mono < at)
+        {
             return None;
         }
         let prometheus = self.prometheus.as_ref()?;

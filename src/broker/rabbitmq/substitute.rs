@@ -1,9 +1,10 @@
 //! What stands in for a management API that is not there or has no statistics, and how a person is
 //! told what is lost with it.
 
+use super::management::{FEW_PAGES, PAGE_SIZE};
 use super::{Presence, RabbitMqSource};
 use crate::broker::BrokerError;
-use crate::model::{ErrorKind, PollSuccess};
+use crate::model::{Counters, ErrorKind, Head, Observation, PollSuccess, Reason};
 
 /// So many polls in a row without the management API, though it was there before, and something else
 /// takes its place. Until then the poll fails: to show less than before would say that the rest is
@@ -73,6 +74,28 @@ impl RabbitMqSource {
         }
     }
 
+    /// Says of what the broker does not count that it is not known, and why.
+    pub(super) fn explain(&self, observations: &mut [Observation]) {
+        let is_managed = matches!(self.presence, Presence::Seen { .. });
+        if self.counts_messages && is_managed {
+            return;
+        }
+        let management = self.management.as_ref();
+        let has_statistics = management.is_some_and(|it| !it.is_without_statistics());
+        for seen in observations {
+            if is_managed && has_statistics {
+                // With `rates_mode = none` totals are missing as they are before the first message.
+                seen.counters = Counters::default();
+            }
+            seen.counts_unknown = Some(Reason::CountsNotKept);
+            seen.is_incomplete = true;
+            let is_queue = seen.jobs.ready.is_some();
+            if is_queue && seen.head == Head::Unknown(Reason::NoTimestamp) {
+                seen.head = Head::Unknown(Reason::NotCounted);
+            }
+        }
+    }
+
     /// Whether there is anything to fall back to.
     pub(super) const fn has_substitute(&self) -> bool {
         self.prometheus.is_some() || !self.literals.is_empty()
@@ -111,6 +134,12 @@ impl RabbitMqSource {
                 "read through the management API, which counts no messages \
                  (management.rates_mode = none): {NO_COUNTERS} but where messages carry a time: \
                  set it to basic"
+            ),
+            Presence::Seen { .. } if self.lacks_marks() => format!(
+                "read through the management API. Of more than {} queues in a virtual host the \
+                 whole list at every poll, for want of the Prometheus plugin, which makes it cheaper \
+                 by telling which have worked: {HOW_TO_SCRAPE}{why_not_scraped}",
+                FEW_PAGES * PAGE_SIZE
             ),
             Presence::Seen { .. } => "read through the management API".to_owned(),
             Presence::Absent(_, Substitute::Prometheus) => format!(

@@ -9,7 +9,7 @@ use crate::broker::BrokerError;
 use crate::layout::rabbitmq::flow::Samples;
 use crate::model::ErrorKind;
 use hyper::StatusCode;
-pub(super) use pages::{FEW_PAGES, Known, Listing};
+pub(super) use pages::{FEW_PAGES, Known, Listing, PAGE_SIZE};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::time::{Instant, timeout_at};
 
 /// The largest that RabbitMQ allows.
-pub(super) const PAGE_SIZE: usize = 500;
+pub(in crate::broker::rabbitmq) const PAGE_SIZE: usize = 500;
 /// A longer list of queues is read in one piece.
 pub(in crate::broker::rabbitmq) const FEW_PAGES: usize = 2;
 /// 100,000 queues. What is beyond is not read, and counted.

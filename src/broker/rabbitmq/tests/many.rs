@@ -291,3 +291,28 @@ async fn a_list_that_is_too_slow_in_one_piece_is_read_in_pages_for_a_while() {
     }
     assert_eq!(polls, 21);
 }
+
+/// What a person is told of the way, as `tailback check` asks.
+async fn told(source: &mut RabbitMqSource) -> String {
+    source.poll().await.unwrap();
+    source.lacking().await.unwrap();
+    source.describe().join("\n")
+}
+
+#[tokio::test]
+async fn a_person_is_told_that_the_plugin_makes_many_queues_cheaper_where_it_is_not_there() {
+    let broker = Broker::new();
+    let node = broker.start().await;
+    let advice = "rabbitmq-plugins enable rabbitmq_prometheus";
+    let cheaper = "more than 1000 queues";
+    let without = told(&mut source(&[node.address], PATIENT)).await;
+    assert!(
+        without.contains(advice) && without.contains(cheaper),
+        "{without}"
+    );
+    let with = told(&mut with_plugin(&node)).await;
+    assert_eq!(with, "read through the management API");
+    broker.queues.lock().unwrap().remove("q0500");
+    let few = told(&mut source(&[node.address], PATIENT)).await;
+    assert_eq!(few, "read through the management API");
+}
