@@ -3,9 +3,9 @@
 mod conclude;
 mod reads;
 
+use super::CHUNKS;
 use super::memory::{ListMarks, Memory, signed};
 use super::resolve::{Found, Search};
-use super::{CHUNKS, REACH};
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::model::flow::Arrivals;
 
@@ -231,7 +231,7 @@ impl Watch {
         let is_missed = |(_, found): &(_, Found)| matches!(found, Found::Nowhere(_));
         let (rounds, reach) = match self.scans {
             true => (CHUNKS.len(), self.chunk()),
-            false => (2, REACH),
+            false => (2, self.tail_reach()),
         };
         let has_more = self.round + 1 < rounds && ready > reach;
         has_more && !self.found.is_empty() && self.found.iter().all(is_missed)

@@ -7,6 +7,9 @@ use super::{Asked, Elements, Watch};
 use crate::layout::redis::{Bytes, Read, Side};
 use std::num::NonZeroU32;
 
+/// So many elements may always have come.
+const LIKELY: u64 = 128;
+
 impl Watch {
     /// The first transaction, of a list that had `ready` elements a moment ago. Without `markers`
     /// only the length and the head are read.
@@ -123,6 +126,16 @@ impl Watch {
         }
     }
 
+    /// How far from the tail is searched. Where elements may be alike the server looks at all of these,
+    /// since one found is not enough: so first at no more than are likely to have come.
+    pub(super) fn tail_reach(&self) -> u64 {
+        let pace = self.marks.held.as_ref().map_or(0.0, |held| held.pace);
+        match (self.elements, self.round) {
+            (Elements::Unique, _) | (_, 1..) => REACH,
+            _ => (LIKELY + (4.0 * pace) as u64).min(REACH),
+        }
+    }
+
     /// The index of the place that is `at` away from the head or the tail.
     fn index(&self, at: i64, from_head: bool) -> i64 {
         match (self.head, from_head) {
@@ -139,7 +152,7 @@ impl Watch {
             let distance = marker.number - self.marks.departed() + 64;
             u64::try_from(distance).unwrap_or(1).min(REACH + 64)
         } else {
-            REACH
+            self.tail_reach()
         };
         let reach = match self.scans {
             true => reach.min(self.chunk()),
