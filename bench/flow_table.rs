@@ -159,6 +159,7 @@ fn flow_of(polls: u64, each: u64) -> FlowMemory {
             buckets: &buckets,
             counts: Counts::Exact,
             objective: None,
+            starts: u64::MAX,
             witness: &Witness::default(),
         };
         flow.apply(&sample, sample.span.on_brokers_clock(), &settings);

@@ -37,6 +37,14 @@ impl MonotoneCounter {
         self.observe(raw)
     }
 
+    /// As either of the two.
+    pub fn observe_any(&mut self, raw: u64, is_sum: bool) -> u64 {
+        match is_sum {
+            true => self.observe_sum(raw),
+            false => self.observe(raw),
+        }
+    }
+
     pub const fn total(self) -> u64 {
         self.total
     }

@@ -131,6 +131,7 @@ mod tests {
             buckets: &buckets,
             counts: Counts::Exact,
             objective: Some(secs(2)),
+            starts: u64::MAX,
             witness: &Witness::default(),
         };
         let view = MeasuredView::after(None, &all, &settings);

@@ -180,6 +180,7 @@ impl BrokerState {
             buckets: &self.wait_buckets,
             counts,
             objective: None,
+            starts: u64::MAX,
             witness: &self.witness,
         };
         let interval = self.snapshot.interval;

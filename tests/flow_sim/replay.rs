@@ -317,6 +317,7 @@ fn poll(
                     buckets,
                     counts,
                     objective: None,
+                    starts: u64::MAX,
                     witness: &Witness::default(),
                 };
                 return memory.apply(&sample, Window { from: now, to: now }, &settings);

@@ -5,7 +5,7 @@ mod shop;
 
 use super::{BrokerError, Source};
 use crate::clock::{self, Now};
-use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span, Starts};
 use crate::model::{
     Cost, Counters, Head, Jobs, LatencySource, Measured, Observation, PollSuccess, Reason, System,
     Window,
@@ -217,7 +217,7 @@ fn observe(shown: &Shown, queue: &mut Queue, at: f64, now: Now, is_first: bool) 
                     is_first,
                     ..Arrivals::counted(totals.enqueued, 0)
                 },
-                started: Some(totals.started),
+                started: Some(Starts::of(totals.started)),
                 head: LineHead::PLAIN,
             }],
         });

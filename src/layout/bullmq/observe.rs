@@ -4,7 +4,7 @@ use super::state::{Counts, QueueState};
 use super::track::{Stage, Track};
 use crate::layout::marker::Memory;
 use crate::layout::redis::{Outcome, Refusal, RefusalKind, UNSTAMPED};
-use crate::model::flow::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, Starts};
 use crate::model::{Head, LatencySource, Observation, Reason, System};
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ fn flow(track: &Track, ready: u64, head: LineHead) -> FlowSample {
         line: 0,
         ready,
         arrivals,
-        started: Some(track.totals.started),
+        started: Some(Starts::of(track.totals.started)),
         head,
     };
     let is_quiet = ready == 0 && total == 0;

@@ -253,6 +253,7 @@ impl Tracked {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
             objective: None,
+            starts: u64::MAX,
             witness: self.witness.as_ref().unwrap_or(&no_witness),
         };
         self.flow

@@ -1,7 +1,7 @@
 //! What is known of one group, and what follows from it.
 
 use crate::layout::redis::{Bytes, Outcome, QueueRef, Refusal, RefusalKind, Reply, UNSTAMPED};
-use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span, Starts};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -247,7 +247,7 @@ impl Sight {
             line: 0,
             ready,
             arrivals: Arrivals::counted(read.saturating_add(lag), losses),
-            started: Some(read),
+            started: Some(Starts::of(read)),
             head: LineHead::of(head),
         };
         Some(FlowSample {

@@ -4,7 +4,7 @@ use crate::layout::redis::{
     Bytes, Layout, Outcome, Probe as _, QueueRef, Read, Refusal, RefusalKind, Reply, Step,
 };
 use crate::layout::testing::{Keyspace, Stored};
-use crate::model::flow::HeadState;
+use crate::model::flow::{HeadState, Starts};
 use crate::model::{Head, LatencySource, Observation, Reason, System, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -57,7 +57,10 @@ fn the_counters_of_a_group_are_its_flow() {
     let [line] = flow.lines.as_slice() else {
         panic!("{flow:?}");
     };
-    assert_eq!((line.arrivals.total, line.started), (10, Some(4)));
+    assert_eq!(
+        (line.arrivals.total, line.started),
+        (10, Some(Starts::of(4)))
+    );
     assert_eq!(line.ready, 6);
     assert!(matches!(line.head.state, HeadState::Stamped { .. }));
     // Its counters are not known, so neither is what flows.
@@ -91,7 +94,7 @@ fn what_a_group_has_read_follows_from_its_lag() {
         line.map(|line| (line.arrivals.total, line.started))
     };
     assert_eq!(line(), None);
-    assert_eq!(line(), Some((40, Some(10))));
+    assert_eq!(line(), Some((40, Some(Starts::of(10)))));
 }
 
 #[test]

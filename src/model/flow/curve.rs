@@ -35,9 +35,12 @@ pub struct Poll {
     pub ready: u64,
     /// Arrivals since the poll before.
     pub arrived: u64,
-    /// Messages handed out since the poll before, where the broker counts them; what left beyond
-    /// that was removed.
+    /// Messages handed out since the poll before for the first time, where the broker counts them;
+    /// what left beyond that, and beyond those below, was removed.
     pub started: Option<u64>,
+    /// Those at the head that had been handed out before, came back and were handed out once more:
+    /// their waits are in no segment.
+    pub again: u64,
 }
 
 /// Waits of consecutive messages that left between two polls, linear from `first` to `last`. Each of
@@ -55,6 +58,7 @@ pub struct Segment {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moved {
     pub started: u64,
+    pub again: u64,
     pub removed: u64,
     /// Net messages that came back to the head.
     pub put_back: u64,
@@ -197,20 +201,19 @@ impl WaitCurve {
         }
         let departed = self.arrived - ready;
         let left = departed - self.departed;
-        let started = match poll.started {
-            Some(started) => left.min(number(started)),
-            None => left,
-        }
-        .max(0);
+        let again = number(poll.again).min(left.max(0));
+        let first = left.max(0) - again;
+        let started = poll.started.map_or(first, |it| first.min(number(it)));
         let at = finite(poll.at, to).clamp(from, to).max(self.at);
-        let (censored, censored_min) = self.segments(started, left, (at, to), &mut emit);
+        let (censored, censored_min) = self.segments((again, started), left, (at, to), &mut emit);
         self.departed = departed;
         self.furthest = self.furthest.max(departed);
         (self.ready, self.from, self.to, self.at) = (ready, from, to, at);
         self.compact();
         Moved {
             started: count(started),
-            removed: count(left.max(0) - started),
+            again: count(again),
+            removed: count(first - started),
             put_back: count(-left),
             censored,
             censored_min,
@@ -221,13 +224,14 @@ impl WaitCurve {
     /// and how long these have waited at least.
     fn segments(
         &self,
-        started: i64,
+        (again, started): (i64, i64),
         left: i64,
         (at, to): (f64, f64),
         emit: &mut impl FnMut(Segment),
     ) -> (u64, f64) {
         let (mut censored, mut latest) = (0, f64::NEG_INFINITY);
-        let (mut next, last) = (self.departed + 1, self.departed + started);
+        let mut next = self.departed + again + 1;
+        let last = self.departed + again + started;
         let step = (at - self.at) / (left + 1) as f64;
         while next <= last {
             let (before, knot) = self.bracket(next);

@@ -22,7 +22,7 @@ pub use ledger::{Claim, Counts, Ledger, Settled, Tally};
 pub use order::{End, Misuse, Misuses, MisusesAt, Order, Uses, Witness};
 pub use queue::{FlowMemory, QueueFlow, Settings};
 pub use rate::{FadingRate, Rate};
-pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf};
+pub use sample::{Arrivals, FlowSample, HeadState, LineHead, LineSample, Span, StampOf, Starts};
 pub(in crate::model) use saved::age_up;
 pub use saved::{SavedFlow, Shift};
 pub use statistics::{FlowStatistics, Uncounted};

@@ -5,7 +5,7 @@ use super::head::{line_age, oldest};
 use super::ledger::{Claim, Counts};
 use super::order::{Misuse, Order, Witness};
 use super::rate::Rate;
-use super::sample::{FlowSample, LineSample, Span};
+use super::sample::{FlowSample, LineSample, Span, Starts};
 use super::view::{FlowBasis, FlowTotals, FlowView};
 use super::waits::Waits;
 use crate::model::latency::Latency;
@@ -52,7 +52,7 @@ struct Line {
     arrived: u64,
     /// Arrivals a second, unseen ones included.
     arrivals: Rate,
-    started: Option<u64>,
+    started: Option<Starts>,
     curve: WaitCurve,
 }
 
@@ -65,6 +65,8 @@ pub struct Settings<'a> {
     pub counts: Counts,
     /// A longer wait is late.
     pub objective: Option<Duration>,
+    /// The broker has counted no more starts than this since the poll before.
+    pub starts: u64,
     /// Who knows whether lists are used out of order.
     pub witness: &'a Witness,
 }
@@ -174,10 +176,10 @@ impl QueueFlow {
         let span = sample.span;
         self.watch_clocks(span, window);
         let had_jobs = self.lines.iter().any(|line| line.curve.ready() > 0);
-        let started_before = self.totals.started;
+        let mut departed = 0;
         let mut heads = Vec::with_capacity(sample.lines.len());
         for each in &sample.lines {
-            self.follow(each, span, settings);
+            departed += self.follow(each, span, settings);
             if let Some(line) = self.lines.iter_mut().find(|line| line.id == each.line)
                 && let Some(head) = line_age(&mut line.curve, each, span, window)
             {
@@ -187,7 +189,6 @@ impl QueueFlow {
         let has_jobs = sample.lines.iter().any(|line| line.ready > 0);
         if had_jobs && has_jobs {
             // Only while there is something to take do departures show what workers can do.
-            let departed = self.totals.started - started_before;
             let secs = span.to - self.span.to;
             self.departures.add(span.to, secs, departed as f64);
         }
@@ -210,8 +211,8 @@ impl QueueFlow {
         }
     }
 
-    /// Brings one line up to date.
-    fn follow(&mut self, sample: &LineSample, span: Span, settings: &Settings<'_>) {
+    /// Brings one line up to date. How many of those that waited were handed out.
+    fn follow(&mut self, sample: &LineSample, span: Span, settings: &Settings<'_>) -> u64 {
         let arrivals = sample.arrivals;
         let known = self.lines.iter().position(|line| line.id == sample.line);
         let index = known.unwrap_or(self.lines.len());
@@ -221,7 +222,7 @@ impl QueueFlow {
             let (seen_at, ready, arrived, started) = match is_new {
                 true => (span, sample.ready, arrivals.total, sample.started),
                 // It was empty: nothing had come, so nothing had gone.
-                false => (self.span, 0, 0, sample.started.map(|_| 0)),
+                false => (self.span, 0, 0, sample.started.map(|_| Starts::default())),
             };
             let line = Line {
                 id: sample.line,
@@ -236,11 +237,11 @@ impl QueueFlow {
                 None => self.lines.push(line),
             }
             if is_new {
-                return;
+                return 0;
             }
         }
         let Some(line) = self.lines.get_mut(index) else {
-            return;
+            return 0;
         };
         let arrived = arrivals
             .total
@@ -249,12 +250,19 @@ impl QueueFlow {
         let since = line.curve.seen_from();
         let secs = span.to - line.curve.seen_at();
         line.arrivals.add(span.to, secs, arrived as f64);
-        let started = match sample.started {
-            // A total that has fallen is a restart: what it shows has happened since.
-            Some(now) => Some(match line.started {
-                Some(before) if before <= now => now - before,
-                _ => now,
-            }),
+        let starts = sample.started.map(|now| now.since(line.started));
+        let Starts {
+            first,
+            mut again,
+            unseen,
+        } = starts.unwrap_or_default();
+        let started = match starts {
+            // More than were counted have been counted before.
+            Some(_) => {
+                let started = first.min(settings.starts);
+                again = again.saturating_add(first - started);
+                Some(started)
+            }
             None if arrivals.removed > 0 => {
                 let left = (line.curve.ready() + arrived).saturating_sub(sample.ready);
                 Some(left.saturating_sub(arrivals.removed))
@@ -272,9 +280,11 @@ impl QueueFlow {
             ready: sample.ready,
             arrived,
             started,
+            again,
         };
         let Moved {
             started: taken,
+            again,
             removed,
             put_back,
             censored,
@@ -311,7 +321,9 @@ impl QueueFlow {
         totals.enqueued = totals.enqueued.saturating_add(arrived);
         totals.started = totals.started.saturating_add(taken);
         totals.removed = totals.removed.saturating_add(removed);
+        totals.again = totals.again.saturating_add(again).saturating_add(unseen);
         totals.put_back = totals.put_back.saturating_add(put_back);
+        totals.put_back = totals.put_back.saturating_add(unseen);
         totals.censored = totals.censored.saturating_add(censored);
         totals.late = totals.late.saturating_add(late);
         // What the count of pushes does not cover may have come and gone without a trace.
@@ -322,6 +334,7 @@ impl QueueFlow {
                 settings.counts
             });
         }
+        taken + again
     }
 
     fn view(&self) -> FlowView {

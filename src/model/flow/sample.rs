@@ -30,8 +30,42 @@ pub struct LineSample {
     pub ready: u64,
     pub arrivals: Arrivals,
     /// Messages handed out so far, where the broker counts them.
-    pub started: Option<u64>,
+    pub started: Option<Starts>,
     pub head: LineHead,
+}
+
+/// Messages handed out so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Starts {
+    /// For the first time.
+    pub first: u64,
+    /// Once more, after having come back and waited.
+    pub again: u64,
+    /// Once more, without having been seen to wait.
+    pub unseen: u64,
+}
+
+impl Starts {
+    /// Where none has ever come back.
+    pub const fn of(first: u64) -> Self {
+        Self {
+            first,
+            again: 0,
+            unseen: 0,
+        }
+    }
+
+    /// Those since `before`. A total that has fallen is a restart: what it shows has happened since.
+    pub(super) fn since(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if before.first <= self.first => Self {
+                first: self.first - before.first,
+                again: self.again.saturating_sub(before.again),
+                unseen: self.unseen.saturating_sub(before.unseen),
+            },
+            _ => self,
+        }
+    }
 }
 
 /// Arrivals so far, as the front end has counted them, and what the broker's own counts say. It says a total and not a difference, so that

@@ -49,6 +49,8 @@ pub(super) struct SavedTotals {
     pub(super) put_back: u64,
     pub(super) censored: u64,
     #[serde(default)]
+    pub(super) again: u64,
+    #[serde(default)]
     pub(super) late: u64,
     /// 0 exact, 1 shared, else lower bounds.
     pub(super) counts: u8,

@@ -72,18 +72,27 @@ impl FlowStatistics {
         ready: Option<u64>,
         settings: &Settings<'_>,
     ) -> Latency {
+        let counts = self.is_past.then(|| memory.take_counts());
+        let before = memory.started();
+        // Of the starts that the broker has counted, those that no sample has shown yet.
+        let left = |memory: &FlowMemory| Settings {
+            starts: settings.starts.saturating_sub(memory.started() - before),
+            ..*settings
+        };
         for sample in &self.earlier {
-            memory.apply(sample, sample.span.on_brokers_clock(), settings);
+            let settings = left(memory);
+            memory.apply(sample, sample.span.on_brokers_clock(), &settings);
         }
         if let Some(since) = self.added_since {
             memory.distrust_arrivals_since(since);
         }
-        let counted = memory.apply(latest, window, settings);
+        let settings = left(memory);
+        let counted = memory.apply(latest, window, &settings);
         if *self == Self::default() {
             return counted;
         }
-        if self.is_past {
-            memory.forget_counts();
+        if let Some(counts) = counts {
+            memory.set_counts(counts);
         }
         let latency = self.doubted(counted, latest, window, ready, memory);
         if let Latency::Known { age, .. } = latency

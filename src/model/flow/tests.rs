@@ -62,6 +62,7 @@ fn apply(memory: &mut FlowMemory, at: f64, lines: &[LineSample]) -> Latency {
             buckets: &DEFAULT_BUCKETS.into(),
             counts: Counts::Exact,
             objective: None,
+            starts: u64::MAX,
             witness: &Witness::default(),
         },
     )

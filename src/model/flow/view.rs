@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct FlowTotals {
     pub enqueued: u64,
     pub started: u64,
+    /// Handed out once more.
+    pub again: u64,
     /// Left without having been handed out, where the broker tells the two apart.
     pub removed: u64,
     /// Came back to the head.
@@ -88,7 +90,10 @@ impl FlowBasis {
                 "the oldest job was there before tailback's first poll, and carries a time that \
                  cannot be right",
             ),
-            Self::Cold => Some("the oldest job was there before tailback's first poll"),
+            Self::Cold => Some(
+                "the oldest job was there before tailback's first poll, or before the broker's counts \
+                 began anew",
+            ),
             Self::PutBack => {
                 Some("jobs were put back at the head, in an order that is not visible")
             }

@@ -3,7 +3,7 @@
 use crate::clock::Now;
 use crate::model::counter::MonotoneCounter;
 use crate::model::demand::{Demand, DemandMemory};
-use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings};
+use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings, Waits};
 use crate::model::history::{History, HistoryMemory};
 use crate::model::latency::{Latency, LatencySource};
 use crate::model::measured::MeasuredView;
@@ -13,6 +13,9 @@ use crate::model::{Observation, System};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where in [`Counters::zip_with`](crate::model::Counters::zip_with) the starts are.
+const STARTED: usize = 1;
+
 /// What outlives a poll of one queue.
 #[derive(Debug, Default)]
 pub(super) struct QueueMemory {
@@ -20,6 +23,8 @@ pub(super) struct QueueMemory {
     source: Option<LatencySource>,
     /// Which of the counters that a flow can tell whoever is watched has told itself.
     is_counted: [bool; 3],
+    /// It counts the starts of which the flow tells the waits.
+    counts_starts: bool,
     objective: Option<Objective>,
     /// The poll that last named it, and the one that last read it.
     pub(super) seen: u64,
@@ -43,14 +48,30 @@ impl QueueMemory {
         }
     }
 
+    /// Where the broker itself counts the starts of which the flow tells the waits: how many more
+    /// there are than at the poll before, and how many in all.
+    fn counted_starts(&mut self, observation: &Observation) -> Option<(u64, u64)> {
+        let mut counter = self.counters[STARTED];
+        let before = counter.total();
+        if let Some(raw) = observation.counters.started {
+            let lines = observation.flow.iter().flat_map(|flow| &flow.lines);
+            self.counts_starts |= lines.into_iter().any(|line| line.started.is_some());
+            counter.observe_any(raw, observation.counters_are_sums);
+        }
+        let total = counter.total();
+        self.counts_starts.then_some((total - before, total))
+    }
+
     pub(super) fn fold(
         &mut self,
         mut observation: Observation,
         (observed, interval): (Now, Duration),
         settings: &Settings<'_>,
     ) -> QueueSnapshot {
+        let starts = self.counted_starts(&observation);
         let settings = &Settings {
             objective: self.objective.map(|objective| objective.wait),
+            starts: starts.map_or(settings.starts, |(gained, _)| gained),
             ..*settings
         };
         let latency = match &observation.flow {
@@ -71,6 +92,14 @@ impl QueueMemory {
                 basis: FlowBasis::Unknown,
                 ..FlowView::clone(&flow)
             }),
+        });
+        let flow = flow.map(|mut flow| {
+            if let Some((_, total)) = starts {
+                // Each start either has a known wait or has not.
+                let known = flow.waits.as_ref().map_or(0, Waits::count);
+                Arc::make_mut(&mut flow).totals.censored = total.saturating_sub(known);
+            }
+            flow
         });
         let latency = match flow.as_ref().filter(|_| observation.flow.is_some()) {
             Some(flow) => latency.or_unknown(observation.head, flow.basis.unknown()),
@@ -111,10 +140,7 @@ impl QueueMemory {
         let counters = observation
             .counters
             .zip_with(&mut self.counters, |raw, counter| {
-                raw.map(|raw| match observation.counters_are_sums {
-                    true => counter.observe_sum(raw),
-                    false => counter.observe(raw),
-                })
+                raw.map(|raw| counter.observe_any(raw, observation.counters_are_sums))
             });
         let mut snapshot = QueueSnapshot {
             system: observation.system,

@@ -141,6 +141,64 @@ fn what_was_put_back_starts_once_and_is_redelivered() {
     });
 }
 
+/// [`Watch`] compares waits with starts at every poll.
+#[test]
+fn what_was_put_back_has_waited_once() {
+    let rabbit = RabbitMq::shared();
+    let vhost = rabbit.vhost();
+    let client = Client::new(&rabbit.url(&vhost));
+    let queues = ["classic", "quorum"];
+    for kind in queues {
+        rabbit.declare(&vhost, kind, &json!({"x-queue-type": kind}));
+    }
+    let mut watch = Watch::new(rabbit, &vhost);
+    let mut look = |secs: u64| {
+        let until = Instant::now() + Duration::from_secs(secs);
+        loop {
+            let seen = watch.poll();
+            if Instant::now() > until {
+                return seen;
+            }
+            sleep(Duration::from_millis(2500));
+        }
+    };
+    look(0);
+    for queue in queues {
+        client.publish(queue, 10, None);
+    }
+    look(8);
+    let held = queues.map(|queue| [(); 5].map(|()| client.take(queue)));
+    look(8);
+    for tag in held.into_iter().flatten() {
+        client.requeue(tag);
+    }
+    // Some are taken again when the depth has told, some before.
+    look(20);
+    for queue in queues {
+        for _ in 0..3 {
+            client.requeue(client.take(queue));
+            client.requeue(client.take(queue));
+            look(1);
+        }
+        while let Some(tag) = client.get(queue, false) {
+            client.ack(tag);
+        }
+    }
+    let seen = look(25);
+    assert_eq!(seen.len(), 2);
+    for (queue, _) in seen {
+        let flow = queue.flow.as_ref().unwrap();
+        let waits = flow.waits.as_ref().unwrap().count();
+        let [ready, enqueued, started, ..] = totals(&queue).unwrap();
+        assert_eq!(
+            (ready, enqueued, started, waits),
+            (0, 10, 10, 10),
+            "{flow:?}"
+        );
+        assert_eq!(flow.totals.removed, 0, "{flow:?}");
+    }
+}
+
 #[test]
 fn a_node_that_goes_takes_nothing_from_the_totals_and_adds_nothing() {
     let first = RabbitMq::start(RabbitMqOptions::default());

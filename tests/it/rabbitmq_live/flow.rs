@@ -118,6 +118,16 @@ impl Watch {
             outcome: outcome.map_err(Into::into),
         });
         let snapshot = self.state.snapshot();
+        for queue in snapshot.queues.iter() {
+            if let (Some(flow), Some(started)) = (&queue.flow, queue.counters.started) {
+                // Each start has a known wait or is known to have none, whatever has happened.
+                let waits = flow.waits.as_ref().map_or(0, |waits| waits.count());
+                let totals = flow.totals;
+                let name = &queue.queue;
+                assert_eq!(waits + totals.censored, started, "{name}: {totals:?}");
+                assert!(totals.late <= started, "{name}: {totals:?} {started}");
+            }
+        }
         let queues = snapshot.queues.iter();
         queues
             .map(|queue| {
@@ -312,12 +322,14 @@ fn without_counters_nothing_is_made_up() {
     });
     let vhost = rabbit.vhost();
     rabbit.declare(&vhost, "q", &json!({}));
-    Client::new(&rabbit.url(&vhost)).publish("q", 3, None);
+    let client = Client::new(&rabbit.url(&vhost));
+    client.publish("q", 4, None);
+    client.ack(client.take("q"));
     let mut poller = Poller::of(&rabbit, &vhost, "");
     let seen = poller.await_queue("q", |seen| seen.jobs.ready == Some(3));
     assert_eq!(
-        (seen.flow, seen.head),
-        (None, Head::Unknown(Reason::NotCounted))
+        (seen.flow, seen.head, seen.counters),
+        (None, Head::Unknown(Reason::NotCounted), Counters::default())
     );
     assert_eq!(seen.counters, Counters::default());
     let tailback = Tailback::start_config(&format!(

@@ -24,6 +24,30 @@ async fn a_broker_without_statistics_is_asked_for_depths_alone() {
 }
 
 #[tokio::test]
+async fn what_a_broker_does_not_count_is_not_zero() {
+    for (rates, counted) in [("none", None), ("basic", Some(0))] {
+        let node = Node::start(move |path| {
+            if path.starts_with("/api/overview") {
+                return Some((200, format!(r#"{{"rates_mode":"{rates}"}}"#)));
+            }
+            let row = r#"{"items":[{"name":"a","type":"classic","messages_ready":3,
+                "messages_unacknowledged":0,"consumers":1}],"page_count":1}"#;
+            let is_list = path.starts_with("/api/queues");
+            is_list
+                .then(|| (200, row.to_owned()))
+                .or_else(|| basics(path))
+        })
+        .await;
+        let seen = source(&[node.address], "").poll().await.unwrap();
+        let seen = &seen.observations[0];
+        let counters = seen.counters;
+        let all = [counters.enqueued, counters.started, counters.finished];
+        assert_eq!((seen.jobs.ready, all), (Some(3), [counted; 3]), "{rates}");
+        assert_eq!(counters.redelivered, counted, "{rates}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_queue_is_judged_by_exchanges_as_new() {
     let polls = Mutex::new(0);
     let node = Node::start(move |path| {

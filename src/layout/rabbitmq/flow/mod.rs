@@ -152,6 +152,9 @@ impl Flows {
                     &mut told,
                 );
                 if let Some(mut next) = next {
+                    if let (Memory::Followed(flow), Some(stats)) = (&next, &mut row.stats) {
+                        stats.advance(flow.totals());
+                    }
                     row.flow = self.flow_of(&mut next, told, row.time_to_live, (list, previous));
                     self.queues.insert(row.name.clone(), next);
                 }
@@ -187,7 +190,11 @@ impl Flows {
             Some(Memory::Followed(mut flow)) => {
                 let span = clock.map(|clock| clock.noted(list))?;
                 let outcome = match history {
-                    Some(history) => flow.follow(&history.points, history.step, &self.passes, told),
+                    Some(history) => flow
+                        .follow(&history.points, history.step, &self.passes, told)
+                        .map(|()| {
+                            flow.catch_up(totals, (&self.passes, history.step), span.1, told);
+                        }),
                     None if flow.totals() != totals => {
                         flow.jump(totals, (flow.seen() as f64, span.1), told)
                     }
@@ -198,7 +205,6 @@ impl Flows {
                     return self.begin((totals, None, UNKNOWN), depth, history, list, told);
                 }
                 if flow.compare(clock?.latest(list.to), depth) {
-                    told.clear();
                     flow.repeat(told);
                 }
                 if told.is_empty() {
@@ -264,11 +270,15 @@ impl Flows {
         told: &mut Vec<FlowSample>,
     ) -> Option<Memory> {
         let (ready, empty) = (depth.ready, (empty, listed));
-        let known = history
-            .and_then(|history| QueueFlow::from_history(history, empty, ready, &self.passes, told));
-        if let Some(mut flow) = known {
-            if let Some(clock) = self.clock {
-                flow.compare(clock.latest(list.to), depth);
+        if let Some((clock, history)) = self.clock.zip(history)
+            && let Some(mut flow) =
+                QueueFlow::from_history(history, empty, ready, &self.passes, told)
+        {
+            let span = clock.noted(list);
+            flow.catch_up(totals, (&self.passes, history.step), span.1, told);
+            flow.compare(clock.latest(list.to), depth);
+            if flow.told_at().from < span.0 {
+                flow.stay(span.0, span.1, told);
             }
             return Some(Memory::Followed(Box::new(flow)));
         }

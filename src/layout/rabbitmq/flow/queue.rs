@@ -7,12 +7,12 @@
 
 mod depth;
 
-pub(super) use depth::Depth;
+pub(super) use depth::{Depth, More, Word};
 
 use super::Totals;
 use super::passes::{Counter, Passes, RUN_SECS};
 use super::samples::{Point, Samples};
-use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span};
+use crate::model::flow::{Arrivals, FlowSample, LineHead, LineSample, Span, Starts};
 use std::collections::VecDeque;
 
 /// How old `messages_ready` may be.
@@ -37,8 +37,12 @@ pub(super) struct QueueFlow {
     /// What is put back is at the head.
     is_stack: bool,
     arrived: u64,
-    started: u64,
+    starts: Starts,
+    /// Were delivered again of which no depth had told that they were put back.
+    unmatched: u64,
     is_first: bool,
+    /// Totals have been taken that no history had yet, since this label.
+    caught_up: Option<f64>,
     /// The label of the last change.
     changed: i64,
     trail: VecDeque<Step>,
@@ -64,33 +68,14 @@ pub(super) struct QueueFlow {
     is_new: bool,
 }
 
-/// What a depth says that the counters do not.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Word {
-    /// So many of those at the head may have gone.
-    pub(super) gone: u64,
-    /// So many of them have, most likely.
-    pub(super) likely_gone: u64,
-    pub(super) more: Option<More>,
-    /// Arrivals that nobody counted have just been added to the others. They came after this.
-    pub(super) added_since: Option<f64>,
-}
-
-/// More wait than the counters know of.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum More {
-    /// Put back, from whenever.
-    Back,
-    /// They have come since then without being counted.
-    Since(f64),
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Step {
     at: f64,
     waiting: i64,
     came: i64,
     went: i64,
+    /// Had been put back before, when nobody knows.
+    back: i64,
 }
 
 /// The counters have begun anew.
@@ -112,8 +97,10 @@ impl QueueFlow {
             added_since: None,
             is_stack: false,
             arrived,
-            started: 0,
+            starts: Starts::default(),
+            unmatched: 0,
             is_first: true,
+            caught_up: None,
             changed: point.at,
             trail: VecDeque::new(),
             depths: VecDeque::new(),
@@ -215,16 +202,26 @@ impl QueueFlow {
             }
             let before = self.last;
             let from = not_before(passes, Some(before), *point, step);
-            if before.totals != point.totals && before.at as f64 > self.told_at.to + NOTED_SECS {
-                // Nothing came or went until then.
-                let still = not_before(passes, None, before, step);
-                self.tell(still, until(before), out);
+            if before.totals != point.totals {
+                self.tell_still(passes, step, out);
             }
             if self.count(*point)? {
+                // The change may show at a later label than its own.
+                let from = self.caught_up.take().map_or(from, |at| from.min(at));
                 self.tell(from, until(*point), out);
             }
         }
         Ok(())
+    }
+
+    /// Nothing came or went until the last label. From when on that was noted at the latest.
+    fn tell_still(&mut self, passes: &Passes, step: u32, out: &mut Vec<FlowSample>) -> f64 {
+        let before = self.last;
+        let from = not_before(passes, None, before, step);
+        if before.at as f64 > self.told_at.to + NOTED_SECS {
+            self.tell(from, until(before), out);
+        }
+        from
     }
 
     /// Takes totals that were noted between `from` and `to`, without a history.
@@ -234,10 +231,32 @@ impl QueueFlow {
         (from, to): (f64, f64),
         out: &mut Vec<FlowSample>,
     ) -> Result<(), Restarted> {
-        let at = (to.floor() as i64).max(self.last.at);
+        let before = self.last.at;
+        let at = (to.floor() as i64).max(before);
+        self.caught_up = Some(before as f64);
         self.count(Point { at, totals })?;
         self.tell(from, to, out);
         Ok(())
+    }
+
+    /// Takes totals that were noted after the last label of a history, by `to`.
+    pub(super) fn catch_up(
+        &mut self,
+        totals: Totals,
+        (passes, step): (&Passes, u32),
+        to: f64,
+        out: &mut Vec<FlowSample>,
+    ) {
+        let before = self.last;
+        // Until then a history may show less.
+        let at = (to.floor() as i64).max(before.at);
+        if before.totals != totals && totals.since(before.totals).is_some() {
+            let from = self.tell_still(passes, step, out);
+            if self.count(Point { at, totals }).is_ok() {
+                self.caught_up = Some(before.at as f64);
+                self.tell(from, to, out);
+            }
+        }
     }
 
     /// Nothing has changed in what was noted between `from` and `to`.
@@ -269,7 +288,8 @@ impl QueueFlow {
         self.quiet_since = None;
         self.has_held |= gained.deliver_get > 0;
         let again = gained.redeliver.min(self.put_back);
-        if again < gained.redeliver {
+        let unseen = gained.redeliver - again;
+        if unseen > 0 {
             self.returned_at = point.at as f64;
         }
         self.put_back -= again;
@@ -280,16 +300,22 @@ impl QueueFlow {
             // Ahead of those there was nobody who had been handed out before: dead-lettered to here.
             let came = std::mem::take(&mut self.put_back);
             self.arrived = self.arrived.saturating_add(came);
+            self.starts.again = self.starts.again.saturating_add(came);
             self.added_since = Some(self.back_since);
         }
         self.waiting = self.waiting.saturating_add(came).saturating_sub(went);
         self.arrived = self.arrived.saturating_add(gained.publish);
-        self.started = self.started.saturating_add(gained.deliver_get);
+        let starts = &mut self.starts;
+        starts.first = starts.first.saturating_add(first);
+        starts.again = starts.again.saturating_add(again);
+        starts.unseen = starts.unseen.saturating_add(unseen);
+        self.unmatched = self.unmatched.saturating_add(unseen);
         self.trail.push_back(Step {
             at: point.at as f64,
             waiting: self.waiting,
             came,
             went,
+            back: signed(unseen),
         });
         let horizon = point.at as f64 - TRAIL_SECS;
         while self.trail.get(1).is_some_and(|next| next.at < horizon) {
@@ -310,6 +336,7 @@ impl QueueFlow {
                 waiting: self.waiting,
                 came: 0,
                 went: 0,
+                back: 0,
             });
         }
         // What has been delivered had arrived, counted or not.
@@ -333,7 +360,7 @@ impl QueueFlow {
                     turned_over: false,
                     ..Arrivals::default()
                 },
-                started: Some(self.started),
+                started: Some(self.starts),
                 head: LineHead {
                     put_back: self.put_back.saturating_add(doubted),
                     ..LineHead::PLAIN
@@ -364,22 +391,6 @@ fn until(point: Point) -> f64 {
 }
 
 /// Counts far beyond any queue's are cut, so that sums and differences of them fit.
-fn signed(count: u64) -> i64 {
+pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count.min(1 << 52)).unwrap_or(0)
-}
-
-impl Totals {
-    /// What has been published and not been delivered even once.
-    pub(super) fn net(self) -> i64 {
-        signed(self.publish) - signed(self.deliver_get.saturating_sub(self.redeliver))
-    }
-
-    /// What was gained since `before`; `None` if anything was lost.
-    pub(super) fn since(self, before: Self) -> Option<Self> {
-        Some(Self {
-            publish: self.publish.checked_sub(before.publish)?,
-            deliver_get: self.deliver_get.checked_sub(before.deliver_get)?,
-            redeliver: self.redeliver.checked_sub(before.redeliver)?,
-        })
-    }
 }

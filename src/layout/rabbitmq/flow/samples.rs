@@ -8,8 +8,9 @@
 //! `(L - step, L]`. A step of 1 s thus tells when the collector ran; the step that everyone uses,
 //! 5 s, does not. The two collectors that matter here, of publishing and of deliveries, drift apart.
 
-use super::super::row::{QueueRow, count};
+use super::super::row::{QueueRow, Stats, count};
 use super::Totals;
+use super::queue::signed;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -110,6 +111,31 @@ impl QueueRow {
             deliver_get: stats.deliver_get,
             redeliver: stats.redeliver,
         })
+    }
+}
+
+impl Totals {
+    /// What has been published and not been delivered even once.
+    pub(super) fn net(self) -> i64 {
+        signed(self.publish) - signed(self.deliver_get.saturating_sub(self.redeliver))
+    }
+
+    /// What was gained since `before`; `None` if anything was lost.
+    pub(super) fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            publish: self.publish.checked_sub(before.publish)?,
+            deliver_get: self.deliver_get.checked_sub(before.deliver_get)?,
+            redeliver: self.redeliver.checked_sub(before.redeliver)?,
+        })
+    }
+}
+
+impl Stats {
+    /// What a later look at the same counters has shown.
+    pub(super) fn advance(&mut self, totals: Totals) {
+        self.publish = self.publish.max(totals.publish);
+        self.deliver_get = self.deliver_get.max(totals.deliver_get);
+        self.redeliver = self.redeliver.max(totals.redeliver);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flow of queues of a made-up broker whose truth is known: two collectors with timers of their
 //! own, and a depth that is older than both.
 
+mod any_statistics;
 mod uncounted;
 
 use super::*;
@@ -157,6 +158,7 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        starts: u64::MAX,
         witness: &Witness::default(),
     };
     let mut seen = Vec::new();
@@ -333,65 +335,4 @@ fn the_first_poll_of_a_late_start_knows_how_old_the_backlog_is() {
     );
     assert!(age.min > Duration::from_secs(35), "{age:?}");
     assert!(errors.iter().all(|error| *error < 4.0), "{errors:?}");
-}
-
-/// What a poll may find, whatever the broker has been through.
-fn any_row() -> impl Strategy<Value = (Option<u64>, Option<[u64; 3]>, Option<u64>)> {
-    let small = 0u64..50;
-    (
-        prop::option::weighted(0.9, small.clone()),
-        prop::option::weighted(0.9, [small.clone(), small.clone(), small.clone()]),
-        prop::option::of(small),
-    )
-}
-
-proptest! {
-    #[test]
-    fn no_sequence_of_polls_makes_it_panic_or_lose_order(
-        polls in prop::collection::vec((any_row(), 0.0..100.0f64, any::<bool>(), -5i64..5), 1..40),
-    ) {
-        let mut flows = Flows::default();
-        let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
-    let settings = Settings { buckets: &buckets, counts: Counts::Exact, objective: None, witness: &Witness::default() };
-        let mut ours = 0.0;
-        for ((ready, totals, unacknowledged), pause, with_history, skew) in polls {
-            ours += pause;
-            let mut row = QueueRow::named("q");
-            (row.ready, row.unacknowledged) = (ready, unacknowledged);
-            row.stats = totals.map(|[publish, deliver_get, redeliver]| Stats {
-                publish, deliver_get, redeliver, ..Stats::default()
-            });
-            let mut rows = BTreeMap::from([("q".to_owned(), row)]);
-            let mut all = HashMap::new();
-            for want in flows.wants(&rows, ours) {
-                let Some([publish, deliver_get, redeliver]) = totals.filter(|_| with_history) else {
-                    continue;
-                };
-                let now = (EPOCH + ours) as i64 + skew;
-                let points = (0..5).rev().map(|back| Point {
-                    at: now - back * i64::from(want.step),
-                    totals: Totals {
-                        publish: publish.saturating_sub(back as u64),
-                        deliver_get: deliver_get.saturating_sub(2 * back as u64),
-                        redeliver,
-                    },
-                });
-                let history = Samples { step: want.step, points: points.collect() };
-                let histories = HashMap::from([("q".to_owned(), history)]);
-                flows.learn(&histories, Asked { from: ours, to: ours });
-                all.extend(histories);
-            }
-            flows.follow(&mut rows, &all, Asked { from: ours, to: ours });
-            if let Some(flow) = &rows["q"].flow {
-                let window = flow.latest.span.on_brokers_clock();
-                let latency = flow.statistics.fold(&mut memory, &flow.latest, window, ready, &settings);
-                if let Latency::Known { age, .. } = latency {
-                    prop_assert!(age.min <= age.estimate);
-                    prop_assert!(age.max.is_none_or(|max| age.estimate <= max), "{:?}", age);
-                    let reason = memory.view().and_then(|view| view.basis.without_max());
-                    prop_assert_eq!(age.max.is_none(), reason.is_some(), "{:?}", reason);
-                }
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::{FlowMemory, Line, QueueFlow};
 use crate::model::flow::sample::FlowSample;
 use crate::model::flow::view::{FlowBasis, FlowTotals};
+use crate::model::flow::waits::Waits;
 use crate::model::{Age, Window};
 use std::time::Duration;
 
@@ -68,10 +69,26 @@ impl FlowMemory {
         }
     }
 
-    /// Counting begins now; what is known of the jobs that wait stays.
-    pub(in crate::model::flow) fn forget_counts(&mut self) {
+    /// Counting begins anew, until [`Self::set_counts`] takes it up again.
+    pub(in crate::model::flow) fn take_counts(&mut self) -> (FlowTotals, Option<Waits>) {
+        match self {
+            Self::Active(flow) => (std::mem::take(&mut flow.totals), flow.waits.take()),
+            _ => Default::default(),
+        }
+    }
+
+    /// What is known of the jobs that wait stays.
+    pub(in crate::model::flow) fn set_counts(&mut self, counts: (FlowTotals, Option<Waits>)) {
         if let Self::Active(flow) = self {
-            (flow.totals, flow.waits) = (FlowTotals::default(), None);
+            (flow.totals, flow.waits) = counts;
+        }
+    }
+
+    /// Jobs that were seen to start.
+    pub(in crate::model::flow) fn started(&self) -> u64 {
+        match self {
+            Self::Active(flow) => flow.totals.started,
+            _ => 0,
         }
     }
 }

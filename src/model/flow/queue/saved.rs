@@ -5,7 +5,7 @@ use crate::model::Timestamp;
 use crate::model::flow::curve::WaitCurve;
 use crate::model::flow::ledger::Counts;
 use crate::model::flow::rate::Rate;
-use crate::model::flow::sample::Span;
+use crate::model::flow::sample::{Span, Starts};
 use crate::model::flow::saved::{
     SavedFlow, SavedLine, SavedQueue, SavedSpan, SavedTotals, Shift, age_down, age_up,
 };
@@ -44,7 +44,7 @@ impl QueueFlow {
             epoch: line.epoch,
             arrived: line.arrived,
             arrivals: line.arrivals.save(now),
-            started: line.started,
+            started: line.started.map(|starts| starts.first),
             curve: line.curve.save(now),
         };
         let totals = self.totals;
@@ -55,6 +55,7 @@ impl QueueFlow {
             totals: SavedTotals {
                 enqueued: totals.enqueued,
                 started: totals.started,
+                again: totals.again,
                 removed: totals.removed,
                 put_back: totals.put_back,
                 censored: totals.censored,
@@ -78,7 +79,7 @@ impl QueueFlow {
                 epoch: line.epoch,
                 arrived: line.arrived,
                 arrivals: Rate::resume(&line.arrivals, shift),
-                started: line.started,
+                started: line.started.map(Starts::of),
                 curve: WaitCurve::resume(&line.curve, shift)?,
             })
         };
@@ -91,6 +92,7 @@ impl QueueFlow {
             totals: FlowTotals {
                 enqueued: totals.enqueued,
                 started: totals.started,
+                again: totals.again,
                 removed: totals.removed,
                 put_back: totals.put_back,
                 censored: totals.censored,

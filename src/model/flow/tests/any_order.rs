@@ -11,6 +11,7 @@ fn what_takes_the_numbers_of_others_may_have_come_later() {
         ready,
         arrived,
         started: None,
+        again: 0,
     };
     let mut curve = WaitCurve::new(0.0, 0.0, 0);
     curve.update(poll(1.0, 4, 4), |_| {});
@@ -37,7 +38,7 @@ proptest! {
         let (mut arrived, mut gone) = (3, 0i64);
         for (from, to, ready, new, started, what) in polls {
             let mut in_segments = 0;
-            let poll = Poll { from, to, at: to, ready, arrived: new, started };
+            let poll = Poll { from, to, at: to, ready, arrived: new, started, again: 0 };
             let moved = curve.update(poll, |segment| in_segments += segment.count);
             prop_assert_eq!(in_segments + moved.censored, moved.started);
             arrived += new as i64;
@@ -68,7 +69,7 @@ proptest! {
     ) {
         let mut curve = WaitCurve::new(0.0, 0.0, u64::MAX);
         for (at, ready, arrived, started) in polls {
-            curve.update(Poll { from: at, to: at, at, ready, arrived, started }, |_| {});
+            curve.update(Poll { from: at, to: at, at, ready, arrived, started, again: 0 }, |_| {});
             curve.head(ready, arrived);
             curve.lose_sight(ready);
         }

@@ -32,6 +32,7 @@ impl Span1 {
             ready: queue.len() as u64,
             arrived,
             started: None,
+            again: 0,
         };
         (poll, waits)
     }

@@ -2,9 +2,18 @@
 
 use super::*;
 
+fn few_or_absurd() -> impl Strategy<Value = u64> {
+    prop_oneof![9 => 0u64..9, 1 => Just(u64::MAX)]
+}
+
 /// One line at one poll, with everything that a front end can say of it.
 fn any_line() -> impl Strategy<Value = LineSample> {
-    let counts = (0u64..40, 0u64..60, 0u32..3, prop::option::of(0u64..60));
+    let counts = (
+        0u64..40,
+        0u64..60,
+        0u32..3,
+        prop::option::of((0u64..60, few_or_absurd(), few_or_absurd())),
+    );
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 0u8..12);
     let more = (0u64..9, 0u64..40, 0u64..9, 0u64..9);
     let head = (0u64..4, 0u64..6, 0u8..4, -30.0..90.0f64);
@@ -35,7 +44,11 @@ fn any_line() -> impl Strategy<Value = LineSample> {
                 others: 0,
                 newer: if first == 2 { newer } else { 0 },
             },
-            started,
+            started: started.map(|(first, again, unseen)| Starts {
+                first,
+                again,
+                unseen,
+            }),
             head: LineHead {
                 skip,
                 put_back,

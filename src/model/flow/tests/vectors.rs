@@ -56,6 +56,7 @@ fn the_curve_answers_as_the_reference_model_does() {
                 ready: n.as_u64().unwrap(),
                 arrived: a.as_u64().unwrap(),
                 started: started.as_u64(),
+                again: 0,
             },
             |segment| {
                 waits.add(&segment);

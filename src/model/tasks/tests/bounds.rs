@@ -27,6 +27,7 @@ fn a_million_waiting_tasks_keep_their_waits() {
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        starts: u64::MAX,
         witness: &Witness::default(),
     };
     let mut view = None;

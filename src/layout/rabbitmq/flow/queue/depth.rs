@@ -4,7 +4,7 @@
 //! counters of its time are known for sure, it is judged, and the second of two that agree corrects
 //! the counts.
 
-use super::{More, NOTED_SECS, QueueFlow, READY_AGE_SECS, Word, signed};
+use super::{NOTED_SECS, QueueFlow, READY_AGE_SECS, Starts, signed};
 
 /// After messages have gone uncounted, others may for so long.
 const WARY_SECS: f64 = 600.0;
@@ -23,6 +23,27 @@ pub(in crate::layout::rabbitmq::flow) struct Depth {
     pub(in crate::layout::rabbitmq::flow) is_stack: bool,
     /// Messages expire or are dropped by the queue's own rules.
     pub(in crate::layout::rabbitmq::flow) drops: bool,
+}
+
+/// What a depth says that the counters do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::layout::rabbitmq::flow) struct Word {
+    /// So many of those at the head may have gone.
+    pub(in crate::layout::rabbitmq::flow) gone: u64,
+    /// So many of them have, most likely.
+    pub(in crate::layout::rabbitmq::flow) likely_gone: u64,
+    pub(in crate::layout::rabbitmq::flow) more: Option<More>,
+    /// Arrivals that nobody counted have just been added to the others. They came after this.
+    pub(in crate::layout::rabbitmq::flow) added_since: Option<f64>,
+}
+
+/// More wait than the counters know of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::layout::rabbitmq::flow) enum More {
+    /// Put back, from whenever.
+    Back,
+    /// They have come since then without being counted.
+    Since(f64),
 }
 
 impl QueueFlow {
@@ -152,7 +173,7 @@ impl QueueFlow {
             self.shift(off);
             self.is_first = true;
             self.arrived = u64::try_from(self.waiting).unwrap_or(0);
-            self.started = 0;
+            self.starts = Starts::default();
         } else if off > 0 {
             // What has been delivered without having come must have come.
             let owed = off.unsigned_abs().min(self.owed());
@@ -171,7 +192,12 @@ impl QueueFlow {
             }
         } else {
             self.shift(off);
-            self.put_back = self.put_back.saturating_sub(off.unsigned_abs());
+            let back = off.unsigned_abs().min(self.put_back);
+            self.put_back -= back;
+            // A depth told of these when they had been delivered again.
+            let told_late = back.min(self.unmatched);
+            self.unmatched -= told_late;
+            self.starts.again = self.starts.again.saturating_add(told_late);
             self.lost_at = self.last.at as f64;
         }
     }
@@ -209,7 +235,10 @@ impl QueueFlow {
                 break;
             }
         }
-        Some((low, high))
+        // Those may have waited at any time before they were delivered again.
+        let after = self.trail.iter().skip(before + 1);
+        let back = after.fold(0, |sum: i64, step| sum.saturating_add(step.back));
+        Some((low, high.saturating_add(back)))
     }
 }
 

@@ -15,6 +15,7 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
         buckets: &buckets,
         counts: Counts::Exact,
         objective: None,
+        starts: u64::MAX,
         witness: &Witness::default(),
     };
     let mut seen = Vec::new();
@@ -242,5 +243,102 @@ proptest! {
                 prop_assert!(age.min.as_secs_f64() <= most + 0.4, "{:?} {most} dead {} of {}", age, truth.dead.len(), truth.published.len());
             }
         }
+    }
+}
+
+/// Ten messages, of which five are taken, put back after `held` seconds and taken again, and later all
+/// others; what has been counted in the end.
+fn put_back_and_taken_again(held: f64, waits: f64) -> FlowView {
+    let (sent, taken) = (60.0, 75.0);
+    let back = taken + held;
+    let again = back + waits;
+    let end = again + 30.0;
+    let until = |now: f64, steps: &[(f64, u64)]| {
+        let past = steps.iter().filter(|(at, _)| *at <= now);
+        past.map(|(_, count)| count).sum::<u64>()
+    };
+    let mut flows = Flows::default();
+    flows.set_single_node(true);
+    let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
+    for poll in 0..60 {
+        let now = EPOCH + f64::from(poll) * 5.0 + 3.0;
+        let list = Asked {
+            from: now - EPOCH,
+            to: now - EPOCH,
+        };
+        let totals = |publish_at: f64, deliver_at: f64| Totals {
+            publish: until(publish_at - EPOCH, &[(sent, 10)]),
+            deliver_get: until(deliver_at - EPOCH, &[(taken, 5), (again, 5), (end, 5)]),
+            redeliver: until(deliver_at - EPOCH, &[(again, 5)]),
+        };
+        let noted = |at| totals(STEADY.publish.last(at), STEADY.deliver.last(at));
+        let as_of = STEADY.queue.last(STEADY.depth.last(now)) - EPOCH;
+        let mut row = QueueRow::named("q");
+        row.kind = Kind::Classic;
+        row.ready = Some(
+            until(as_of, &[(sent, 10), (back, 5)])
+                - until(as_of, &[(taken, 5), (again, 5), (end, 5)]),
+        );
+        row.unacknowledged = Some(until(as_of, &[(taken, 5)]) - until(as_of, &[(back, 5)]));
+        let stats = noted(now);
+        row.stats = Some(Stats {
+            publish: stats.publish,
+            deliver_get: stats.deliver_get,
+            redeliver: stats.redeliver,
+            ..Stats::default()
+        });
+        let mut rows = BTreeMap::from([("q".to_owned(), row)]);
+        let mut all = HashMap::new();
+        for want in flows.wants(&rows, list.to) {
+            let step = i64::from(want.step);
+            let last = (now as i64).div_euclid(step) * step;
+            let points = (0..=i64::from(want.age) / step).rev().map(|back| {
+                let at = last - back * step;
+                Point {
+                    at,
+                    totals: noted(at as f64),
+                }
+            });
+            let history = Samples {
+                step: want.step,
+                points: points.collect(),
+            };
+            all.insert("q".to_owned(), history);
+            flows.learn(&all, list);
+        }
+        flows.follow(&mut rows, &all, list);
+        if let Some(flow) = &rows["q"].flow {
+            let settings = Settings {
+                buckets: &buckets,
+                counts: Counts::Exact,
+                objective: Some(Duration::from_secs(5)),
+                starts: u64::MAX,
+                witness: &Witness::default(),
+            };
+            let window = flow.latest.span.on_brokers_clock();
+            let ready = rows["q"].ready;
+            flow.statistics
+                .fold(&mut memory, &flow.latest, window, ready, &settings);
+        }
+    }
+    (*memory.view().unwrap()).clone()
+}
+
+#[test]
+fn what_was_put_back_has_started_once() {
+    for (held, waits) in [
+        (20.0, 40.0),
+        (1.0, 40.0),
+        (3.0, 1.0),
+        (0.2, 0.1),
+        (8.0, 6.0),
+    ] {
+        let view = put_back_and_taken_again(held, waits);
+        let totals = view.totals;
+        let known = view.waits.map_or(0, |waits| waits.count());
+        let seen = (totals.started, known + totals.censored, totals.removed);
+        assert_eq!(seen, (10, 10, 0), "{held} {waits} {totals:?}");
+        assert!(totals.late <= 10, "{totals:?}");
+        assert_eq!((totals.put_back, totals.again), (5, 5), "{held} {waits}");
     }
 }
