@@ -71,13 +71,17 @@ fn of_lists_whose_positions_may_not_be_read() {
     redis.cli(&["RPUSH", "jobs", "a"]);
     let objective = "[[objectives]]\nqueue = 'cel'\nwait = '30s'\n";
     let url = redis.url_as("tail:pw");
-    let config = quick(&url) + "list.keys = ['jobs']\n" + objective;
+    let config = quick(&url) + "list.keys = ['idle', 'jobs']\n" + objective;
     let tailback = Tailback::start_config(&config);
     tailback.wait_jobs("celery", "cel", "ready", 2);
     tailback.wait_jobs("list", "jobs", "ready", 1);
-    for (system, name) in [("celery", "cel"), ("list", "jobs")] {
+    let totals = |name: &str| queue(&tailback, "list", name).0["enqueued_total"].clone();
+    // That they may not be read shows at the first list that has jobs.
+    wait_for("no totals", || totals("idle").is_null());
+    for (system, name) in [("celery", "cel"), ("list", "jobs"), ("list", "idle")] {
         let (body, reasons) = queue(&tailback, system, name);
-        assert_ne!(body["latency_unknown_reason"], Value::Null, "{body}");
+        let is_known = name == "idle";
+        assert_eq!(body["latency_seconds"].is_number(), is_known, "{body}");
         for path in [
             "enqueued_total",
             "started_total",
@@ -88,7 +92,11 @@ fn of_lists_whose_positions_may_not_be_read() {
         ] {
             has(&reasons, path, "lpos or lrange");
         }
-        has(&reasons, "oldest_job_timestamp_seconds", "right");
+        let oldest = match is_known {
+            true => "no job is ready",
+            false => "right",
+        };
+        has(&reasons, "oldest_job_timestamp_seconds", oldest);
         has(
             &reasons,
             "demand.service_time_source",
@@ -100,6 +108,12 @@ fn of_lists_whose_positions_may_not_be_read() {
     has(&cel, "objective.service_time_seconds", "none");
     let (_, jobs) = queue(&tailback, "list", "jobs");
     has(&jobs, "late_starts_total", OBJECTIVE);
+    // What comes and goes is not counted, and not said to be none.
+    redis.cli(&["RPUSH", "idle", "b"]);
+    tailback.wait_jobs("list", "idle", "ready", 1);
+    redis.cli(&["DEL", "idle"]);
+    tailback.wait_jobs("list", "idle", "ready", 0);
+    assert!(totals("idle").is_null());
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl List {
         self.len = reply.count();
         match &self.len {
             Ok(0) => {
-                self.sight = Some(watch.conclude_empty(context.memory));
+                self.sight = watch.conclude_empty(context.memory);
                 Phase::Done
             }
             Ok(_) => Phase::Size(watch),

@@ -116,7 +116,7 @@ impl Follow {
         match &self.len {
             Err(_) => Phase::Done,
             Ok(0) => {
-                self.sight = Some(watch.conclude_empty(memory));
+                self.sight = watch.conclude_empty(memory);
                 Phase::Done
             }
             Ok(_) if self.max_payload.is_some() => Phase::Size(watch),

@@ -202,7 +202,7 @@ impl Tracked {
         let marks = self.memory.get(&key, 0);
         let mut watch = Watch::new(Bytes::clone(&key), self.head, self.kind, marks);
         let sight = if ready == 0 {
-            watch.conclude_empty(&mut self.memory)
+            watch.conclude_empty(&mut self.memory).unwrap()
         } else {
             let size = watch.last_head_size().unwrap_or(1024);
             watch.widen(size.into(), MARKER_BYTES);

@@ -5,7 +5,7 @@ use crate::model::counter::MonotoneCounter;
 use crate::model::demand::{Demand, DemandMemory};
 use crate::model::flow::{FlowBasis, FlowMemory, FlowView, Settings, Waits};
 use crate::model::history::{History, HistoryMemory};
-use crate::model::latency::{Latency, LatencySource};
+use crate::model::latency::{Latency, LatencySource, Reason};
 use crate::model::measured::MeasuredView;
 use crate::model::objective::{Objective, Objectives};
 use crate::model::snapshot::QueueSnapshot;
@@ -84,7 +84,10 @@ impl QueueMemory {
                 settings,
             ),
         };
-        let flow = self.flow.view().map(|flow| match observation.flow {
+        // Totals stop where jobs come and go that nobody may count.
+        let is_counted = observation.counts_unknown != Some(Reason::CountsNotReadable);
+        let flow = self.flow.view().filter(|_| is_counted);
+        let flow = flow.map(|flow| match observation.flow {
             Some(_) => flow,
             // The totals stand; what was true at the last sight may no longer be.
             None => Arc::new(FlowView {

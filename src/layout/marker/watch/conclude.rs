@@ -16,9 +16,11 @@ const DISORDER: u16 = 300;
 const ALIKE: u16 = u16::MAX;
 
 impl Watch {
-    /// A list that had no elements when its length was read.
-    pub(crate) fn conclude_empty(self, memory: &mut Memory) -> Sight {
-        self.conclude(Reading::default(), memory)
+    /// A list that had no elements when its length was read. Nothing where positions may not be read:
+    /// then those that it had meanwhile have not been counted.
+    pub(crate) fn conclude_empty(self, memory: &mut Memory) -> Option<Sight> {
+        let is_counted = memory.refused().is_none();
+        is_counted.then(|| self.conclude(Reading::default(), memory))
     }
 
     /// A list of which only the length is known.
