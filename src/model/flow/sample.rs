@@ -55,6 +55,16 @@ impl Starts {
         }
     }
 
+    /// With so many more.
+    #[must_use]
+    pub const fn plus(self, first: u64, again: u64, unseen: u64) -> Self {
+        Self {
+            first: self.first.saturating_add(first),
+            again: self.again.saturating_add(again),
+            unseen: self.unseen.saturating_add(unseen),
+        }
+    }
+
     /// Those since `before`. A total that has fallen is a restart: what it shows has happened since.
     pub(super) fn since(self, before: Option<Self>) -> Self {
         match before {

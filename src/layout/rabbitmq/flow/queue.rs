@@ -30,6 +30,8 @@ pub(super) struct QueueFlow {
     waiting: i64,
     /// Of these, requeued ones.
     put_back: u64,
+    /// Of these, such as were there before us.
+    found: u64,
     /// If these were not put back but came uncounted, it was after this.
     back_since: f64,
     /// It was so, and has not been told yet.
@@ -93,6 +95,7 @@ impl QueueFlow {
             last: point,
             waiting,
             put_back: 0,
+            found: 0,
             back_since: f64::NEG_INFINITY,
             added_since: None,
             is_stack: false,
@@ -165,6 +168,8 @@ impl QueueFlow {
     pub(super) fn unknown(point: Point, waiting: u64) -> Self {
         Self {
             put_back: waiting,
+            found: waiting,
+            is_new: true,
             ..Self::new(point, signed(waiting))
         }
     }
@@ -298,17 +303,15 @@ impl QueueFlow {
         let went = signed(first.saturating_add(again));
         if self.is_stack && first > 0 && self.put_back > 0 {
             // Ahead of those there was nobody who had been handed out before: dead-lettered to here.
-            let came = std::mem::take(&mut self.put_back);
+            let found = std::mem::take(&mut self.found).min(self.put_back);
+            let came = std::mem::take(&mut self.put_back) - found;
             self.arrived = self.arrived.saturating_add(came);
             self.starts.again = self.starts.again.saturating_add(came);
             self.added_since = Some(self.back_since);
         }
         self.waiting = self.waiting.saturating_add(came).saturating_sub(went);
         self.arrived = self.arrived.saturating_add(gained.publish);
-        let starts = &mut self.starts;
-        starts.first = starts.first.saturating_add(first);
-        starts.again = starts.again.saturating_add(again);
-        starts.unseen = starts.unseen.saturating_add(unseen);
+        self.starts = self.starts.plus(first, again, unseen);
         self.unmatched = self.unmatched.saturating_add(unseen);
         self.trail.push_back(Step {
             at: point.at as f64,

@@ -114,7 +114,7 @@ impl QueueFlow {
         if off != 0 {
             self.correct(off);
         }
-        (self.put_back, self.doubt, self.is_new) = (0, 0, false);
+        (self.put_back, self.found, self.doubt, self.is_new) = (0, 0, 0, false);
         self.depths.clear();
         // What nobody holds nobody can put back.
         self.has_held = depth.holds;
@@ -197,7 +197,13 @@ impl QueueFlow {
             // A depth told of these when they had been delivered again.
             let told_late = back.min(self.unmatched);
             self.unmatched -= told_late;
-            self.starts.again = self.starts.again.saturating_add(told_late);
+            // Or, in the beginning, before they were counted, which then counted them a second time.
+            let twice = match std::mem::take(&mut self.is_new) {
+                true => back.min(self.found),
+                false => told_late,
+            };
+            self.found = self.found.min(self.put_back);
+            self.starts.again = self.starts.again.saturating_add(twice);
             self.lost_at = self.last.at as f64;
         }
     }

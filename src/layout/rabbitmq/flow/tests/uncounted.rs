@@ -1,6 +1,7 @@
 //! What no counter tells: purges, expiry, drops, messages put back or dead-lettered to here.
 
 use super::*;
+use crate::model::flow::FlowBasis;
 
 /// Twenty messages, of which something happens that the counters do not tell.
 fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Latency)> {
@@ -247,9 +248,10 @@ proptest! {
 }
 
 /// Ten messages, of which five are taken, put back after `held` seconds and taken again, and later all
-/// others; what has been counted in the end.
-fn put_back_and_taken_again(held: f64, waits: f64) -> FlowView {
-    let (sent, taken) = (60.0, 75.0);
+/// others; what has been counted in the end. Without histories at first nothing is known of the queue then.
+fn put_back_and_taken_again(held: f64, waits: f64, has_history: bool) -> FlowView {
+    let sent = if has_history { 60.0 } else { 4.0 };
+    let taken = sent + 15.0;
     let back = taken + held;
     let again = back + waits;
     let end = again + 30.0;
@@ -289,7 +291,8 @@ fn put_back_and_taken_again(held: f64, waits: f64) -> FlowView {
         });
         let mut rows = BTreeMap::from([("q".to_owned(), row)]);
         let mut all = HashMap::new();
-        for want in flows.wants(&rows, list.to) {
+        let wants = flows.wants(&rows, list.to).into_iter();
+        for want in wants.filter(|_| has_history || now > EPOCH + 12.0) {
             let step = i64::from(want.step);
             let last = (now as i64).div_euclid(step) * step;
             let points = (0..=i64::from(want.age) / step).rev().map(|back| {
@@ -326,19 +329,50 @@ fn put_back_and_taken_again(held: f64, waits: f64) -> FlowView {
 
 #[test]
 fn what_was_put_back_has_started_once() {
-    for (held, waits) in [
+    let times = [
         (20.0, 40.0),
         (1.0, 40.0),
         (3.0, 1.0),
         (0.2, 0.1),
         (8.0, 6.0),
-    ] {
-        let view = put_back_and_taken_again(held, waits);
+    ];
+    for (held, waits) in times {
+        let view = put_back_and_taken_again(held, waits, true);
         let totals = view.totals;
         let known = view.waits.map_or(0, |waits| waits.count());
         let seen = (totals.started, known + totals.censored, totals.removed);
         assert_eq!(seen, (10, 10, 0), "{held} {waits} {totals:?}");
         assert!(totals.late <= 10, "{totals:?}");
         assert_eq!((totals.put_back, totals.again), (5, 5), "{held} {waits}");
+    }
+    for (held, waits) in times {
+        let totals = put_back_and_taken_again(held, waits, false).totals;
+        assert_eq!(
+            (totals.started, totals.removed),
+            (10, 0),
+            "{held} {waits} {totals:?}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The depth of a new queue may tell of its messages before the counters do.
+    #[test]
+    fn what_nobody_has_taken_was_not_put_back(broker in broker(), sent in 5.0..40.0f64) {
+        let truth = Truth {
+            published: vec![EPOCH + sent; 10],
+            ..Truth::default()
+        };
+        let seen = watch(broker, &truth, EPOCH + 3.0, 20, true);
+        check(broker, &truth, &seen);
+        prop_assert!(seen.len() > 5);
+        for one in &seen {
+            if let Latency::Known { age, .. } = one.latency {
+                prop_assert!(age.max.is_some(), "{:?} {:?}", age, one.view.basis);
+                prop_assert_eq!(one.view.basis, FlowBasis::Curve);
+            }
+        }
     }
 }
