@@ -28,8 +28,8 @@ use scenarios::scenarios;
 use std::sync::Arc;
 use tailback::layout::redis::{QueueRef, Reply, Step};
 use tailback::model::flow::{
-    Arrivals, Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Settings,
-    Span, Witness,
+    Arrivals, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Settings, Span,
+    Witness,
 };
 
 fn main() {
@@ -157,7 +157,6 @@ fn flow_of(polls: u64, each: u64) -> FlowMemory {
         };
         let settings = Settings {
             buckets: &buckets,
-            counts: Counts::Exact,
             objective: None,
             starts: u64::MAX,
             witness: &Witness::default(),

@@ -66,6 +66,8 @@ catalog! {
         "When the earliest scheduled or retrying job is due; in the past, the scheduler has stopped.";
     QUEUE_SOURCE = Gauge "tailback_queue_source_info" &["broker", "system", "queue", "source"],
         "Where the latency comes from: message, broker, flow or none.";
+    QUEUE_COUNTS = Gauge "tailback_queue_counts_info" &["broker", "system", "queue", "counts"],
+        "How good the counts are that are inferred from flow: exact, assumed, shared, lower_bound or estimated.";
     QUEUE_WAIT = Histogram "tailback_queue_wait_seconds" QUEUE,
         "Waits of jobs that started: from when they could be taken until a worker took them.";
     QUEUE_SAMPLED_WAIT = Histogram "tailback_queue_sampled_wait_seconds" QUEUE,

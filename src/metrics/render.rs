@@ -97,6 +97,13 @@ fn write_queues(encoder: &mut Encoder<'_>, queues: &Queues<'_>) {
         let source = Some(("source", queue.source.as_str()));
         encoder.sample(QUEUE_SOURCE.name, labels, source, Value::Int(1));
     }
+    encoder.family(&QUEUE_COUNTS);
+    for (labels, queue) in queues {
+        if let Some(flow) = &queue.flow {
+            let counts = Some(("counts", flow.totals.counts.as_str()));
+            encoder.sample(QUEUE_COUNTS.name, labels, counts, Value::Int(1));
+        }
+    }
     histogram(encoder, queues, &QUEUE_WAIT, |queue| {
         Some((queue.waits()?, wait_examples(queue)))
     });

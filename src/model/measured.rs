@@ -110,7 +110,7 @@ fn record(into: &mut Option<Waits>, times: &[Duration], buckets: &Arc<[f64]>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::flow::{Counts, Witness};
+    use crate::model::flow::Witness;
 
     #[test]
     fn a_sample_is_kept_apart_from_what_is_counted() {
@@ -129,7 +129,6 @@ mod tests {
         };
         let settings = Settings {
             buckets: &buckets,
-            counts: Counts::Exact,
             objective: Some(secs(2)),
             starts: u64::MAX,
             witness: &Witness::default(),

@@ -3,9 +3,7 @@
 mod queue;
 
 use super::counter::MonotoneCounter;
-use super::flow::{
-    Claim, Counts, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally, Witness,
-};
+use super::flow::{Claim, DEFAULT_BUCKETS, FlowMemory, Ledger, Settings, Shift, Tally, Witness};
 use super::history::Seen;
 use super::objective::Objectives;
 use super::saved::{Resumed, SavedFlows};
@@ -175,10 +173,9 @@ impl BrokerState {
         let polls = self.snapshot.polls;
         let mut observations = success.observations;
         self.take_up(&observations);
-        let counts = self.settle(success.tally, &mut observations);
+        self.settle(success.tally, &mut observations);
         let settings = Settings {
             buckets: &self.wait_buckets,
-            counts,
             objective: None,
             starts: u64::MAX,
             witness: &self.witness,
@@ -264,7 +261,7 @@ impl BrokerState {
     }
 
     /// Tells each line its part of what the broker has counted.
-    fn settle(&mut self, tally: Tally, observations: &mut [Observation]) -> Counts {
+    fn settle(&mut self, tally: Tally, observations: &mut [Observation]) {
         let quiet = FlowMemory::default();
         let claims: Vec<Claim> = observations
             .iter()
@@ -286,7 +283,6 @@ impl BrokerState {
             .filter_map(|seen| seen.flow.as_mut())
             .flat_map(|sample| &mut sample.lines);
         settled.hand_out(lines);
-        settled.counts
     }
 
     /// Takes over what is known of queues that were not due.

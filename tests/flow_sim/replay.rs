@@ -202,6 +202,7 @@ pub fn run_beside(
             misuses_after: None,
             is_partial: false,
             is_alone: true,
+            is_new_run: false,
         };
         let latency = poll(
             &mut *layout,
@@ -312,10 +313,8 @@ fn poll(
                 let claims: Vec<Claim> = memory.claims(0, &sample).collect();
                 let settled = ledger.settle(tally, &claims);
                 settled.hand_out(sample.lines.iter_mut());
-                let counts = settled.counts;
                 let settings = Settings {
                     buckets,
-                    counts,
                     objective: None,
                     starts: u64::MAX,
                     witness: &Witness::default(),

@@ -171,6 +171,7 @@ impl RedisSource {
             misuses_after: None,
             is_partial: over_limit > 0 || !harvest.kept.is_empty(),
             is_alone: systems == 1,
+            is_new_run: !self.memory.is_same_run(),
         };
         let (is_any_emptied, is_any_open) = (harvest.is_any_emptied(), harvest.is_any_order_open());
         if is_any_emptied || is_any_open {

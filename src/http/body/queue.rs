@@ -109,8 +109,8 @@ struct FlowBody {
     /// What ends a wait and counts as a start: `delivery`, when a worker took the job out of the
     /// queue; with prefetch it runs later.
     start: &'static str,
-    /// `exact`; `assumed` if it is so unless some other program pushes to lists too; `shared` if jobs that no poll has seen were shared out among several queues;
-    /// `lower_bound` if they may be missing.
+    /// `exact`; `assumed` if it is so unless some other program pushes and pops lists too; `shared` if jobs that no poll has seen were shared out among several queues;
+    /// `lower_bound` if some may be missing; `estimated` if others may be counted in vain besides.
     counts: &'static str,
     /// Started jobs whose wait is in the histogram, and the sum of their waits.
     waits_count: u64,

@@ -219,7 +219,8 @@ impl CeleryProbe<'_> {
     /// What the positions in the lists say, if they could be read in all of them.
     fn flow(&mut self, queue: &QueueRef, lists: &mut [List]) -> Option<FlowSample> {
         let sights = lists.iter_mut().map(|list| list.sight.take());
-        let mut sights: Vec<Sight> = sights.collect::<Option<_>>()?;
+        let sights: Option<Vec<Sight>> = sights.collect();
+        let mut sights = sights.filter(|_| self.layout.memory.refused().is_none())?;
         for sight in &mut sights {
             // kombu writes every message that it takes into the index of unacknowledged ones.
             sight.arrivals.is_delivered = true;

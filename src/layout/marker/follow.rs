@@ -209,7 +209,7 @@ impl Follow {
     }
 
     fn flow(&mut self, queue: &Bytes, head: LineHead, memory: &mut Memory) -> Option<FlowSample> {
-        let mut sight = self.sight.take()?;
+        let mut sight = self.sight.take().filter(|_| memory.refused().is_none())?;
         // Only LPUSH is counted among the broker's pushes.
         sight.arrivals.is_pushed = self.head == Side::Right;
         let line = LineSample {

@@ -156,6 +156,8 @@ impl Memory {
         if matches!(by.kind, RefusalKind::NotPermitted | RefusalKind::Other) {
             let at_poll = self.polls;
             self.refused = Some(Refused { by, at_poll });
+            // What moves from now on is not followed.
+            self.queues.clear();
         }
     }
 

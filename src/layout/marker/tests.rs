@@ -4,8 +4,8 @@ use super::*;
 use crate::layout::redis::{Bytes, Read, Refusal, RefusalKind, Reply, Side};
 use crate::layout::testing::{Keyspace, Stored};
 use crate::model::flow::{
-    Counts, DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Misuses, MisusesAt,
-    Settings, Span, Witness,
+    DEFAULT_BUCKETS, FlowMemory, FlowSample, LineHead, LineSample, Misuses, MisusesAt, Settings,
+    Span, Witness,
 };
 use crate::model::{Latency, Timestamp, Window};
 use proptest::prelude::*;
@@ -251,7 +251,6 @@ impl Tracked {
         };
         let settings = Settings {
             buckets: &DEFAULT_BUCKETS.into(),
-            counts: Counts::Exact,
             objective: None,
             starts: u64::MAX,
             witness: self.witness.as_ref().unwrap_or(&no_witness),

@@ -2,41 +2,24 @@
 //!
 //! Arrivals that no poll has seen: a job that is taken within milliseconds leaves no trace in its
 //! list. The count of pushes tells how many there were in all; where several lists may have had
-//! them, they are shared out by how busy each has been. And jobs that waited and are gone though too
-//! few have been delivered: those were removed.
+//! them, they are shared out among those that have shown that jobs come and go in them, and nobody
+//! gets them where none has. And jobs that waited and are gone though too few have been delivered:
+//! those were removed.
 //!
 //! Bounds never depend on this: whatever came and went between two polls waited no longer than the
 //! time between them.
 
+mod counts;
+mod removals;
+mod shares;
 mod strangers;
 
 use super::order::{Misuses, MisusesAt};
 use super::sample::LineSample;
+pub use counts::Counts;
+use removals::{Removals, Unseen};
+use shares::{are_several_queues, share, weights};
 use strangers::{Span, Strangers};
-
-/// How far the numbers of jobs can be trusted, best first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Counts {
-    #[default]
-    Exact,
-    /// Exact if no other program pushes in the same way: nothing tells.
-    Assumed,
-    /// Exact in sum over several lists, shared out by a guess.
-    Shared,
-    /// Jobs may have come and gone unseen.
-    LowerBound,
-}
-
-impl Counts {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Assumed => "assumed",
-            Self::Shared => "shared",
-            Self::LowerBound => "lower_bound",
-        }
-    }
-}
 
 /// What the broker has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -62,6 +45,8 @@ pub struct Tally {
     pub is_partial: bool,
     /// No other job system has queues there.
     pub is_alone: bool,
+    /// The broker was started anew since the poll before, or is another.
+    pub is_new_run: bool,
 }
 
 /// The books of one broker.
@@ -74,21 +59,18 @@ pub struct Ledger {
     /// As long as no list could have had them: how many they can be at most. What is beyond was
     /// pushed to lists that we do not know.
     room: i64,
-    /// There were takers at the last poll.
+    /// Some list may have had what nobody saw at the last poll.
     had_takers: bool,
-    /// Some have been shared out by a guess.
-    has_guessed: bool,
-    /// Some could not be shared out at all.
-    has_missed: bool,
-    /// Departures without a delivery that no removal explains, less the deliveries since: somebody
-    /// takes jobs in another way.
-    strays: u64,
-    /// Deliveries of late that no departure has explained: of jobs that will show as having come and
-    /// gone.
-    unclaimed: u64,
+    /// How good the numbers are while that is negative: it may be so because others got too many by a
+    /// guess, or because lists that were not read had what was not counted as theirs.
+    debt: Counts,
+    /// How good the numbers are of lists that have not been read lately: what nobody has seen meanwhile
+    /// may have been theirs.
+    doubt: Counts,
     /// Pushes between the last two polls.
     pushed: u64,
     strangers: Strangers,
+    removals: Removals,
 }
 
 /// One line of one queue at this poll.
@@ -102,110 +84,168 @@ pub struct Claim {
     pub may_have_more: bool,
     /// Each that leaves is counted among the deliveries.
     pub is_delivered: bool,
-    /// How many are to be expected since the last poll.
-    pub expected: f64,
-    /// Never seen to have a job, but where one would go if there were one.
+    /// It has had jobs.
+    pub is_used: bool,
+    /// Where a job would go if there were one.
     pub is_default: bool,
+    /// Jobs have been seen to leave it within an interval.
+    pub is_quick: bool,
+    /// Arrivals to be expected since the last poll, by their rate while every one was counted; 0
+    /// where that is not known.
+    pub measured: f64,
+    /// Jobs found in it on average when it could be looked at, and gone at the next poll.
+    pub caught: f64,
+    /// Jobs waited in it at the last poll.
+    pub had_jobs: bool,
     /// Departures that were seen and should have been deliveries.
     pub left: u64,
     /// Those of them that were waiting at the last poll, if none of these is left.
     pub gone: u64,
 }
 
-/// What the counts say of each of the lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settled {
+/// What the counts say of one of the lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
     /// Arrivals that nobody has seen.
-    pub unseen: Vec<u64>,
+    pub unseen: u64,
     /// Departures that were no deliveries.
-    pub removed: Vec<u64>,
+    pub removed: u64,
+    /// How good these are.
     pub counts: Counts,
 }
+
+/// What the counts say of each of the lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled(pub Vec<Part>);
 
 impl Settled {
     /// Tells each of the lines its part; they are those of the claims, in their order.
     pub fn hand_out<'a>(&self, lines: impl Iterator<Item = &'a mut LineSample>) {
-        let parts = self.unseen.iter().zip(&self.removed);
-        for (line, (unseen, removed)) in lines.zip(parts) {
-            (line.arrivals.unseen, line.arrivals.removed) = (*unseen, *removed);
+        for (line, part) in lines.zip(&self.0) {
+            line.arrivals.unseen = part.unseen;
+            line.arrivals.removed = part.removed;
+            line.arrivals.counts = part.counts;
         }
     }
 }
 
-/// Never-seen lines among which unseen jobs are shared out; more would be mere noise.
-const MAX_DEFAULTS: usize = 16;
-
-/// No more jobs have been popped at a moment without their delivery having been counted: pops that
-/// found nothing are among the others.
-const ON_THE_WAY: u64 = 16;
+/// What nobody has seen, shared out.
+struct Shared {
+    parts: Vec<Part>,
+    /// So many nobody gets.
+    missed: u64,
+    /// How good that is for lists that may have had some.
+    doubt: Counts,
+}
 
 // === impl Ledger ===
 
 impl Ledger {
     pub fn settle(&mut self, tally: Tally, claims: &[Claim]) -> Settled {
-        let before = std::mem::replace(&mut self.tally, tally);
-        let (unseen, counts) = self.arrivals(before, claims);
-        let (removed, removed_counts) = self.removals(before, claims, &unseen);
-        Settled {
-            unseen,
-            removed,
-            counts: counts.max(removed_counts),
+        let mut before = std::mem::replace(&mut self.tally, tally);
+        if tally.is_new_run {
+            // What another run has counted cannot be compared with it.
+            (before, self.balance) = (Tally::default(), 0);
         }
+        let Shared {
+            mut parts,
+            missed,
+            doubt,
+        } = self.arrivals(before, claims);
+        for (part, claim) in parts.iter_mut().zip(claims) {
+            if claim.may_have_more {
+                part.counts = part.counts.and(self.doubt);
+            }
+        }
+        self.doubt = match tally.is_partial {
+            true => self.doubt.and(doubt),
+            false => Counts::Exact,
+        };
+        if tally.is_partial {
+            self.debt = self.debt.and(doubt);
+        }
+        let unseen: Vec<u64> = parts.iter().map(|part| part.unseen).collect();
+        let unseen = Unseen {
+            parts: &unseen,
+            missed,
+            pushed: self.pushed,
+        };
+        let (removed, is_guess) = self.removals.settle([before, tally], claims, unseen);
+        for ((part, removed), claim) in parts.iter_mut().zip(removed).zip(claims) {
+            part.removed = removed;
+            if is_guess && claim.gone > 0 {
+                part.counts = part.counts.and(Counts::Shared);
+            }
+        }
+        Settled(parts)
     }
 
-    fn arrivals(&mut self, before: Tally, claims: &[Claim]) -> (Vec<u64>, Counts) {
-        let nothing = vec![0; claims.len()];
+    /// Shares out what nobody has seen.
+    fn arrivals(&mut self, before: Tally, claims: &[Claim]) -> Shared {
         // A count that has fallen was reset: what it shows has happened since, but not when.
         let pushed = self.tally.pushes.zip(before.pushes);
         let Some(pushed) = pushed.and_then(|(now, before)| now.checked_sub(before)) else {
             // What nobody could miss needs no count of pushes to be exact.
-            return match claims.iter().any(|claim| claim.may_have_more) {
-                true => (nothing, Counts::LowerBound),
-                false => (nothing, Counts::Exact),
-            };
+            return Shared::nothing(claims, Counts::LowerBound);
         };
         let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
-        let balance = self.balance.saturating_add(signed(pushed));
+        // What is still open came before, when other queues may have been able to have had it.
+        let open = self.balance;
+        let is_late = open > 0 && are_several_queues(claims, |_| true);
+        let balance = open.saturating_add(signed(pushed));
         let balance = balance.saturating_sub(signed(seen));
-        let weights = weights(claims);
-        let has_takers = weights.iter().any(|weight| *weight > 0.0);
-        let wanted = match has_takers {
-            true => Some(u64::try_from(balance).unwrap_or(0)),
-            false => None,
-        };
+        let has_takers = claims.iter().any(Claim::is_likely);
+        let wanted = has_takers.then(|| u64::try_from(balance).unwrap_or(0));
         // What was pushed since the poll before the last may yet be delivered.
         let recent = std::mem::replace(&mut self.pushed, pushed).saturating_add(pushed);
         let span = self.span(before, claims);
         let unseen = self.strangers.admit(wanted, recent, span);
         let had_takers = std::mem::replace(&mut self.had_takers, has_takers);
-        if !has_takers {
-            self.has_missed |= balance > 0 && claims.iter().any(Claim::is_likely);
+        let Some(wanted) = wanted else {
             if had_takers {
                 // What came and went while the last poll was under way has been pushed since.
                 self.room = signed(pushed).saturating_add(self.balance.max(0));
             }
             self.balance = balance.min(self.room);
-            return (nothing, self.counts());
-        }
-        self.balance = match wanted {
-            Some(wanted) if wanted > 0 => signed((wanted - unseen).min(recent)),
-            _ => balance,
+            return Shared::nothing(
+                claims,
+                match balance > 0 {
+                    true => Counts::LowerBound,
+                    false => Counts::Exact,
+                },
+            );
         };
-        let guess =
-            unseen > 0 && (self.tally.is_partial || are_several_queues(claims, Claim::is_likely));
-        self.has_guessed |= guess;
-        let mut counts = self.counts();
-        if self.strangers.are_pushing() {
-            counts = Counts::LowerBound;
-        } else if guess {
-            counts = counts.max(Counts::Shared);
-        } else if !claims
-            .iter()
-            .all(|claim| claim.is_delivered || !claim.may_have_more)
-        {
-            counts = counts.max(Counts::Assumed);
+        self.balance = match wanted {
+            0 => balance,
+            _ => signed((wanted - unseen).min(recent)),
+        };
+        let is_only_one = !self.tally.is_partial && !are_several_queues(claims, Claim::is_likely);
+        let weights = weights(claims, is_only_one);
+        let mut doubt = self.strangers.counts();
+        if unseen > 0 && weights.iter().all(|weight| *weight <= 0.0) {
+            return Shared {
+                missed: unseen,
+                ..Shared::nothing(claims, doubt.and(Counts::LowerBound))
+            };
         }
-        (share(unseen, &weights), counts)
+        let is_guess = unseen > 0 && (is_late || !is_only_one);
+        if is_guess {
+            doubt = doubt.and(Counts::Shared);
+            self.debt = self.debt.and(Counts::Shared);
+        }
+        // It is made good by taking from whoever is next.
+        if open < 0 || self.balance < 0 {
+            doubt = doubt.and(self.debt);
+        }
+        let mut shared = Shared::nothing(claims, doubt);
+        let shares = share(unseen, &weights);
+        for ((part, unseen), claim) in shared.parts.iter_mut().zip(shares).zip(claims) {
+            part.unseen = unseen;
+            if unseen > 0 && !claim.is_delivered {
+                part.counts = part.counts.and(Counts::Assumed);
+            }
+        }
+        shared
     }
 
     /// What was counted since the poll before besides the pushes.
@@ -226,127 +266,46 @@ impl Ledger {
             is_purge: delivered.is_some_and(|delivered| delivered < gone),
         }
     }
-
-    /// How good the numbers are of which nothing else is known: a wrong guess earlier on is made
-    /// good by taking from whoever is next.
-    fn counts(&self) -> Counts {
-        match self {
-            Self {
-                has_missed: true, ..
-            } => Counts::LowerBound,
-            Self {
-                has_guessed: true,
-                balance: ..0,
-                ..
-            } => Counts::Shared,
-            _ => Counts::Exact,
-        }
-    }
-
-    /// Other uses of the commands by which pops and deliveries are counted only hide removals. A real
-    /// start is taken for one if it was a consumer's that delivers in another way, which shows sooner
-    /// or later.
-    fn removals(&mut self, before: Tally, claims: &[Claim], unseen: &[u64]) -> (Vec<u64>, Counts) {
-        let nothing = vec![0; claims.len()];
-        let now = self.tally.deliveries_after.or(self.tally.deliveries);
-        let delivered = now.zip(before.deliveries);
-        let Some(delivered) = delivered.and_then(|(now, before)| now.checked_sub(before)) else {
-            return (nothing, Counts::Exact);
-        };
-        // From an emptied list those may be missing too that nobody has seen in it. What was pushed
-        // or delivered earlier and shows only now was not removed.
-        let seen: u64 = claims.iter().map(|claim| claim.seen).sum();
-        let all_unseen: u64 = unseen.iter().sum();
-        let recent = self.pushed.saturating_sub(seen).min(all_unseen);
-        let recent = recent.saturating_sub(self.unclaimed);
-        let weights: Vec<f64> = unseen.iter().map(|count| *count as f64).collect();
-        let recent = share(recent, &weights);
-        let may_be_removed = claims
-            .iter()
-            .zip(&recent)
-            .map(|(claim, recent)| match claim.gone {
-                0 => 0,
-                gone => gone + recent,
-            });
-        let may_be_removed: Vec<u64> = may_be_removed.collect();
-        let gone: u64 = claims.iter().map(|claim| claim.gone).sum();
-        let left: u64 = claims.iter().map(|claim| claim.left).sum();
-        let at_most: u64 = may_be_removed.iter().sum();
-        let strays = left.saturating_sub(delivered).saturating_sub(gone);
-        self.strays = self.strays.saturating_add(strays).saturating_sub(delivered);
-        // Popped, and about to be counted: between the two a consumer may be put to sleep.
-        let taken = self.tally.takes_after.zip(before.takes);
-        let taken = taken.and_then(|(now, before)| now.checked_sub(before));
-        let on_the_way = taken.map_or(delivered, |taken| taken.saturating_sub(delivered));
-        let removed = (left.saturating_sub(gone) + at_most)
-            .saturating_sub(delivered)
-            .saturating_sub(on_the_way.min(ON_THE_WAY))
-            .min(at_most);
-        let counted = self.tally.deliveries.zip(before.deliveries);
-        let counted = counted.map_or(0, |(now, before)| now.saturating_sub(before));
-        self.unclaimed = (self.unclaimed / 2 + counted).saturating_sub(left + all_unseen - removed);
-        if removed == 0 || self.strays > ON_THE_WAY || self.tally.deliveries_after.is_none() {
-            return (nothing, Counts::Exact);
-        }
-        let is_guess = removed < at_most && are_several_queues(claims, |claim| claim.gone > 0);
-        let weights: Vec<f64> = may_be_removed.iter().map(|count| *count as f64).collect();
-        let counts = match is_guess {
-            true => Counts::Shared,
-            false => Counts::Exact,
-        };
-        (share(removed, &weights), counts)
-    }
 }
+
+// === impl Claim ===
 
 impl Claim {
     /// It may have had what nobody has seen, and is not a priority that was never used.
     fn is_likely(&self) -> bool {
-        self.may_have_more && (self.is_default || self.expected > 0.0 || self.seen > 0)
+        self.may_have_more && (self.is_default || self.is_used || self.seen > 0)
+    }
+
+    /// For which part of the time something may have come and gone: not before all have left that
+    /// waited, nor after the first of those has come that wait now.
+    fn free(&self) -> f64 {
+        let half = |is_it: bool| if is_it { 0.5 } else { 1.0 };
+        half(self.had_jobs) * half(self.seen > 0)
     }
 }
 
-fn are_several_queues(claims: &[Claim], is_one: impl Fn(&Claim) -> bool) -> bool {
-    let mut queues = claims.iter().filter(|claim| is_one(claim));
-    let first = queues.next().map(|claim| claim.queue);
-    queues.any(|claim| Some(claim.queue) != first)
-}
+// === impl Shared ===
 
-/// Shares so many out by weight, in whole numbers.
-fn share(mut all: u64, weights: &[f64]) -> Vec<u64> {
-    let mut left: f64 = weights.iter().sum();
-    let mut shares = vec![0; weights.len()];
-    for (share, weight) in shares.iter_mut().zip(weights) {
-        if *weight > 0.0 && left > 0.0 {
-            *share = ((all as f64 * weight / left).round() as u64).min(all);
-            all -= *share;
-            left -= weight;
+impl Shared {
+    /// Nothing for any of them, and how good that is for those that may have had something.
+    fn nothing(claims: &[Claim], doubt: Counts) -> Self {
+        let part = |claim: &Claim| Part {
+            counts: match claim.may_have_more {
+                true => doubt,
+                false => Counts::Exact,
+            },
+            ..Part::default()
+        };
+        Self {
+            parts: claims.iter().map(part).collect(),
+            missed: 0,
+            doubt,
         }
     }
-    shares
 }
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// By what was to be expected; if that is nothing anywhere, evenly over the lines of first choice.
-fn weights(claims: &[Claim]) -> Vec<f64> {
-    let expected: Vec<f64> = claims
-        .iter()
-        .map(|claim| match claim.may_have_more {
-            true => claim.expected.max(claim.seen as f64),
-            false => 0.0,
-        })
-        .collect();
-    if expected.iter().any(|weight| *weight > 0.0) {
-        return expected;
-    }
-    let is_taker = |claim: &Claim| claim.may_have_more && claim.is_default;
-    let takers = claims.iter().filter(|claim| is_taker(claim)).count();
-    claims
-        .iter()
-        .map(|claim| f64::from(u8::from(is_taker(claim) && takers <= MAX_DEFAULTS)))
-        .collect()
 }
 
 #[cfg(test)]

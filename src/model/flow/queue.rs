@@ -12,21 +12,23 @@ use crate::model::latency::Latency;
 use crate::model::{Timestamp, Window};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use turnover::{Look, Turnover};
 
 mod doubt;
 mod saved;
+mod turnover;
 
 /// The broker's clock may gain this much on ours between two polls before it is taken for a sign
 /// that one of them has stopped or jumped: then old times mean nothing.
 const CLOCK_JUMP_SECS: f64 = 1.0;
 
-/// What is remembered of a queue's flow. A queue that has been empty all the time costs 16 bytes.
+/// What is remembered of a queue's flow. A queue that has been empty all the time costs 24 bytes.
 #[derive(Debug, Default)]
 pub enum FlowMemory {
     #[default]
     Unseen,
-    /// Empty at every poll; this was the last.
-    Quiet(Span),
+    /// Empty at every poll; this was the last, and so good it is that no job came.
+    Quiet(Span, Counts),
     Active(Box<QueueFlow>),
 }
 
@@ -50,8 +52,7 @@ struct Line {
     id: u8,
     epoch: u32,
     arrived: u64,
-    /// Arrivals a second, unseen ones included.
-    arrivals: Rate,
+    turnover: Turnover,
     started: Option<Starts>,
     curve: WaitCurve,
 }
@@ -61,8 +62,6 @@ struct Line {
 pub struct Settings<'a> {
     /// Upper bounds of the buckets of waits.
     pub buckets: &'a Arc<[f64]>,
-    /// How good the numbers are of lines that turned over.
-    pub counts: Counts,
     /// A longer wait is late.
     pub objective: Option<Duration>,
     /// The broker has counted no more starts than this since the poll before.
@@ -86,12 +85,14 @@ impl FlowMemory {
             .iter()
             .all(|line| line.ready == 0 && line.arrivals.total + line.arrivals.unseen == 0);
         if is_empty && !matches!(self, Self::Active(_)) {
-            *self = Self::Quiet(sample.span);
+            let parts = sample.lines.iter().map(LineSample::counts);
+            let counts = parts.fold(self.counts(), Counts::and);
+            *self = Self::Quiet(sample.span, counts);
             return Latency::Empty;
         }
-        if let Self::Unseen | Self::Quiet(_) = self {
+        if let Self::Unseen | Self::Quiet(..) = self {
             let quiet = match self {
-                Self::Quiet(span) => Some(*span),
+                Self::Quiet(span, counts) => Some((*span, *counts)),
                 _ => None,
             };
             *self = Self::Active(Box::new(QueueFlow::new(sample, window, quiet)));
@@ -123,9 +124,10 @@ impl FlowMemory {
                 None if is_first_seen => 0,
                 None => arrivals.total,
             };
-            let expected = before.map_or(0.0, |before| {
+            let turnover = before.map(|before| &before.turnover);
+            let measured = before.map_or(0.0, |before| {
                 let secs = sample.span.to - before.curve.seen_at();
-                before.arrivals.per_second() * secs.max(0.0)
+                before.turnover.measured(secs)
             });
             let delivered = before.filter(|_| arrivals.is_delivered && !arrivals.is_first);
             let left = delivered.map_or(0, |before| {
@@ -136,20 +138,28 @@ impl FlowMemory {
                 seen,
                 is_delivered: arrivals.is_delivered,
                 may_have_more: arrivals.turned_over && arrivals.is_pushed && !is_first_seen,
-                expected,
+                is_used: arrivals.total > 0,
                 is_default: line.line == 0,
+                is_quick: turnover.is_some_and(Turnover::is_quick),
+                measured,
+                caught: turnover.map_or(0.0, Turnover::caught),
+                had_jobs: before.is_some_and(|before| before.curve.ready() > 0),
                 left,
                 gone: arrivals.gone.min(left),
             }
         })
     }
 
-    /// What is known now. All queues that have always been empty share one view.
+    /// What is known now. All queues that have always been empty share a few views.
     pub fn view(&self) -> Option<Arc<FlowView>> {
-        static QUIET: LazyLock<Arc<FlowView>> = LazyLock::new(Arc::default);
+        static QUIET: LazyLock<[Arc<FlowView>; Counts::ALL.len()]> =
+            LazyLock::new(|| Counts::ALL.map(FlowView::quiet).map(Arc::new));
         match self {
             Self::Unseen => None,
-            Self::Quiet(_) => Some(Arc::clone(&QUIET)),
+            Self::Quiet(_, counts) => {
+                let is_it = |view: &&Arc<FlowView>| view.totals.counts == *counts;
+                QUIET.iter().find(is_it).map(Arc::clone)
+            }
             Self::Active(flow) => Some(Arc::new(flow.view())),
         }
     }
@@ -159,14 +169,18 @@ impl FlowMemory {
 
 impl QueueFlow {
     /// A queue that has just shown its first jobs. `quiet`: it was empty then.
-    fn new(sample: &FlowSample, window: Window, quiet: Option<Span>) -> Self {
+    fn new(sample: &FlowSample, window: Window, quiet: Option<(Span, Counts)>) -> Self {
+        let (span, counts) = quiet.unwrap_or((sample.span, Counts::Exact));
         Self {
             lines: Vec::new(),
             was_seen: quiet.is_some(),
-            totals: FlowTotals::default(),
+            totals: FlowTotals {
+                counts,
+                ..FlowTotals::default()
+            },
             waits: None,
             departures: Rate::default(),
-            span: quiet.unwrap_or(sample.span),
+            span,
             broker_time: window.to,
             basis: FlowBasis::Unknown,
         }
@@ -228,12 +242,18 @@ impl QueueFlow {
                 id: sample.line,
                 epoch: arrivals.epoch,
                 arrived,
-                arrivals: Rate::default(),
+                turnover: Turnover::default(),
                 started,
                 curve: WaitCurve::new(seen_at.from, seen_at.to, ready),
             };
             match self.lines.get_mut(index) {
-                Some(known) => *known = line,
+                Some(known) => {
+                    // What waited and cannot be found again has not started, as far as we know.
+                    let gone = arrivals.gone.min(known.curve.ready());
+                    self.totals.removed = self.totals.removed.saturating_add(gone);
+                    self.totals.counts = self.totals.counts.and(Counts::LowerBound);
+                    *known = line;
+                }
                 None => self.lines.push(line),
             }
             if is_new {
@@ -248,8 +268,19 @@ impl QueueFlow {
             .saturating_sub(line.arrived)
             .saturating_add(arrivals.unseen);
         let since = line.curve.seen_from();
-        let secs = span.to - line.curve.seen_at();
-        line.arrivals.add(span.to, secs, arrived as f64);
+        let lost = arrivals.epoch != line.epoch;
+        let counts = sample.counts();
+        line.turnover.note(&Look {
+            at: span.to,
+            secs: span.to - line.curve.seen_at(),
+            before: line.curve.ready(),
+            ready: sample.ready,
+            arrived,
+            unseen: arrivals.unseen,
+            removed: arrivals.removed,
+            turned_over: arrivals.turned_over,
+            is_complete: !lost && counts.is_complete(),
+        });
         let starts = sample.started.map(|now| now.since(line.started));
         let Starts {
             first,
@@ -298,7 +329,6 @@ impl QueueFlow {
         if objective.is_some_and(|wait| censored_min > wait) {
             late += censored;
         }
-        let lost = arrivals.epoch != line.epoch;
         if lost {
             line.curve.lose_sight(u64::MAX);
         }
@@ -326,13 +356,9 @@ impl QueueFlow {
         totals.put_back = totals.put_back.saturating_add(unseen);
         totals.censored = totals.censored.saturating_add(censored);
         totals.late = totals.late.saturating_add(late);
-        // What the count of pushes does not cover may have come and gone without a trace.
-        if lost || arrivals.turned_over {
-            totals.counts = totals.counts.max(if lost || !arrivals.is_pushed {
-                Counts::LowerBound
-            } else {
-                settings.counts
-            });
+        totals.counts = totals.counts.and(counts);
+        if lost {
+            totals.counts = totals.counts.and(Counts::LowerBound);
         }
         taken + again
     }

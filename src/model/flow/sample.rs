@@ -1,6 +1,7 @@
 //! What a front end tells of the lines of a queue at one poll: counts and where the head stands,
 //! nothing of how it found out.
 
+use super::ledger::Counts;
 use super::order::Order;
 use crate::model::latency::Reason;
 use crate::model::{Head, LatencySource, Timestamp};
@@ -95,10 +96,13 @@ pub struct Arrivals {
     pub unseen: u64,
     /// Departures are counted among the broker's deliveries, unless they are removals.
     pub is_delivered: bool,
-    /// Those that waited at the poll before, if none of them is left.
+    /// Those that waited at the poll before, if none of them is left, or none is found again of a line
+    /// that may be another.
     pub gone: u64,
     /// Departures that were no deliveries, as the count of deliveries tells. Set by the fold.
     pub removed: u64,
+    /// How good the last two are. Set by the fold.
+    pub counts: Counts,
     /// Whether messages were taken in the order of their arrival.
     pub order: Order,
     /// So many from the head on may be others than their numbers say; if the order is open, only where
@@ -147,6 +151,17 @@ pub enum StampOf {
     Due,
     /// Something that cannot be compared with what the line tells.
     Other,
+}
+
+impl LineSample {
+    /// How good the count is of what has come since the poll before.
+    pub(super) const fn counts(&self) -> Counts {
+        // What the count of pushes does not cover may have come and gone without a trace.
+        match self.arrivals.turned_over && !self.arrivals.is_pushed {
+            true => Counts::LowerBound,
+            false => self.arrivals.counts,
+        }
+    }
 }
 
 impl LineHead {
@@ -201,6 +216,7 @@ impl Arrivals {
             is_delivered: false,
             gone: 0,
             removed: 0,
+            counts: Counts::Exact,
             order: Order::Kept,
             others: 0,
             newer: 0,

@@ -4,6 +4,7 @@
 //! What is read may be anything: whoever takes it up checks it, and leaves it where it makes no
 //! sense.
 
+use super::ledger::Counts;
 use serde::{Deserialize, Serialize};
 
 /// How the times of whoever wrote become ours.
@@ -20,15 +21,29 @@ pub struct Shift {
 /// The flow of one queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum SavedFlow {
-    Quiet(SavedSpan),
+    Quiet(SavedQuiet),
     Active(Box<SavedQueue>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SavedSpan {
+pub(super) struct SavedSpan {
     pub(super) from: u64,
     pub(super) to: u64,
 }
+
+/// A queue that has always been empty.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SavedQuiet {
+    #[serde(flatten)]
+    pub(super) span: SavedSpan,
+    #[serde(default)]
+    pub(super) counts: SavedCounts,
+}
+
+/// 0 exact, 1 shared, 3 assumed, 4 a lower bound, else nothing that is certain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct SavedCounts(u8);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedQueue {
@@ -52,8 +67,7 @@ pub(super) struct SavedTotals {
     pub(super) again: u64,
     #[serde(default)]
     pub(super) late: u64,
-    /// 0 exact, 1 shared, else lower bounds.
-    pub(super) counts: u8,
+    pub(super) counts: SavedCounts,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +75,8 @@ pub(super) struct SavedLine {
     pub(super) id: u8,
     pub(super) epoch: u32,
     pub(super) arrived: u64,
-    pub(super) arrivals: SavedRate,
+    #[serde(default)]
+    pub(super) turnover: SavedTurnover,
     pub(super) started: Option<u64>,
     pub(super) curve: SavedCurve,
 }
@@ -86,10 +101,43 @@ pub(super) struct SavedWaits {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedTurnover {
+    pub(super) measured: SavedRate,
+    pub(super) caught: SavedRate,
+    pub(super) quick: u8,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedRate {
     pub(super) events: f64,
     pub(super) secs: f64,
     pub(super) age: Option<u64>,
+}
+
+// === impl SavedCounts ===
+
+impl From<Counts> for SavedCounts {
+    fn from(counts: Counts) -> Self {
+        Self(match counts {
+            Counts::Exact => 0,
+            Counts::Shared => 1,
+            Counts::Assumed => 3,
+            Counts::LowerBound => 4,
+            Counts::Estimated => 5,
+        })
+    }
+}
+
+impl From<SavedCounts> for Counts {
+    fn from(saved: SavedCounts) -> Self {
+        match saved.0 {
+            0 => Self::Exact,
+            1 => Self::Shared,
+            3 => Self::Assumed,
+            4 => Self::LowerBound,
+            _ => Self::Estimated,
+        }
+    }
 }
 
 // === impl Shift ===
@@ -122,9 +170,12 @@ impl SavedFlow {
 
     /// The same with counters that begin again.
     pub(crate) fn without_counters(mut self) -> Self {
-        if let Self::Active(queue) = &mut self {
-            queue.totals = SavedTotals::default();
-            queue.waits = None;
+        match &mut self {
+            Self::Quiet(quiet) => quiet.counts = SavedCounts::default(),
+            Self::Active(queue) => {
+                queue.totals = SavedTotals::default();
+                queue.waits = None;
+            }
         }
         self
     }

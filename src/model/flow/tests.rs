@@ -60,7 +60,6 @@ fn apply(memory: &mut FlowMemory, at: f64, lines: &[LineSample]) -> Latency {
         window(at),
         &Settings {
             buckets: &DEFAULT_BUCKETS.into(),
-            counts: Counts::Exact,
             objective: None,
             starts: u64::MAX,
             witness: &Witness::default(),

@@ -59,6 +59,15 @@ pub enum FlowBasis {
     Unknown,
 }
 
+impl FlowView {
+    /// Of a queue in which no job has been seen.
+    pub(super) fn quiet(counts: Counts) -> Self {
+        let mut quiet = Self::default();
+        quiet.totals.counts = counts;
+        quiet
+    }
+}
+
 impl FlowBasis {
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -86,6 +86,9 @@ impl QueueMemory {
         };
         // Totals stop where jobs come and go that nobody may count.
         let is_counted = observation.counts_unknown != Some(Reason::CountsNotReadable);
+        if !is_counted {
+            self.flow.lose_sight();
+        }
         let flow = self.flow.view().filter(|_| is_counted);
         let flow = flow.map(|flow| match observation.flow {
             Some(_) => flow,

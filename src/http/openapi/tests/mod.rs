@@ -124,13 +124,7 @@ fn the_closed_sets_are_those_of_the_model() {
         said(&format!("{}/properties/basis/enum", schema("Flow"))),
         basis
     );
-    let counts = set(&[
-        Counts::Exact,
-        Counts::Assumed,
-        Counts::Shared,
-        Counts::LowerBound,
-    ]
-    .map(Counts::as_str));
+    let counts = set(&Counts::ALL.map(Counts::as_str));
     assert_eq!(
         said(&format!("{}/properties/counts/enum", schema("Flow"))),
         counts

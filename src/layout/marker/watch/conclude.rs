@@ -41,10 +41,11 @@ impl Watch {
         let verdict = resolve(before, reading.ready, ends, &self.found, self.elements);
         let was_found = |(_, found): &(_, Found)| matches!(found, Found::At(_));
         let is_same = !before.is_unproven || self.found.iter().any(was_found);
-        let is_known = before.is_known && (is_same || reading.ready == 0);
+        // An empty list that nobody can know again may have lost its jobs instead of having them taken.
+        let is_known = before.is_known && (is_same || (reading.ready, before.ready) == (0, 0));
         let turned_over = verdict.turned_over && is_known;
         let total = before.total + verdict.arrived;
-        let is_first = !is_known && reading.ready > 0;
+        let is_first = !is_known && reading.ready.max(before.ready) > 0;
         let epoch = if verdict.lost || is_first {
             memory.next_epoch()
         } else {
@@ -106,7 +107,11 @@ impl Watch {
                 is_first,
                 turned_over,
                 is_pushed: true,
-                gone: if turned_over { before.ready } else { 0 },
+                gone: if turned_over || is_first {
+                    before.ready
+                } else {
+                    0
+                },
                 order: said.order,
                 others: said.others,
                 newer: said.newer,

@@ -7,7 +7,7 @@ mod uncounted;
 use super::*;
 use crate::layout::rabbitmq::Kind;
 use crate::layout::rabbitmq::row::Stats;
-use crate::model::flow::{Counts, DEFAULT_BUCKETS, FlowMemory, FlowView, Settings, Witness};
+use crate::model::flow::{DEFAULT_BUCKETS, FlowMemory, FlowView, Settings, Witness};
 use crate::model::{Head, Latency};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -156,7 +156,6 @@ fn watch(broker: Broker, truth: &Truth, from: f64, polls: usize, single: bool) -
     let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
     let settings = Settings {
         buckets: &buckets,
-        counts: Counts::Exact,
         objective: None,
         starts: u64::MAX,
         witness: &Witness::default(),

@@ -5,6 +5,8 @@
 //! unseen is never more than was delivered; and once deliveries, less the departures that were seen,
 //! are too few for it, somebody else pushes, and only what deliveries prove is counted.
 
+use super::Counts;
+
 /// What the broker has counted between two polls, where it tells.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Span {
@@ -32,6 +34,10 @@ pub(super) struct Strangers {
     /// they begin to wait; or while no list could have had more than was seen, of what came and went
     /// just before that.
     owed: u64,
+    /// Some have counted as jobs.
+    has_admitted: bool,
+    /// When others were found to push, more had counted as jobs than is proved.
+    is_doubtful: bool,
 }
 
 /// How often something was seen that should not be, fading.
@@ -52,14 +58,35 @@ const KEEP_DEBT: f64 = 0.98;
 // === impl Strangers ===
 
 impl Strangers {
-    pub(super) fn are_pushing(&self) -> bool {
+    fn are_pushing(&self) -> bool {
         self.pushes.is_enough()
+    }
+
+    /// How good the numbers are because of others.
+    pub(super) fn counts(&self) -> Counts {
+        match (self.are_pushing(), self.is_doubtful) {
+            (false, _) => Counts::Exact,
+            (true, false) => Counts::LowerBound,
+            (true, true) => Counts::Estimated,
+        }
     }
 
     /// How many of `wanted` unexplained pushes count as jobs; none if there is no list that can have
     /// had any. Of the rest the `recent` ones may be on their way to be delivered; earlier ones were no
     /// jobs.
     pub(super) fn admit(&mut self, wanted: Option<u64>, recent: u64, span: Span) -> u64 {
+        let were_pushing = self.are_pushing();
+        let admitted = self.admit_some(wanted, recent, span);
+        self.has_admitted |= admitted > 0;
+        if self.are_pushing() && self.has_admitted {
+            // Without deliveries nothing is proved, nor with those of others.
+            let is_unproved = span.deliveries.is_none() || self.spare < 0.0;
+            self.is_doubtful |= (!were_pushing && is_unproved) || self.deliveries.is_enough();
+        }
+        admitted
+    }
+
+    fn admit_some(&mut self, wanted: Option<u64>, recent: u64, span: Span) -> u64 {
         self.pushes.fade();
         self.deliveries.fade();
         let Some(takes) = span.takes else {
@@ -117,6 +144,7 @@ impl Strangers {
         if self.spare < -2.0 * some {
             self.pushes.add(-self.spare);
             self.spare = 0.0;
+            self.is_doubtful = true;
         }
         admitted
     }

@@ -2,17 +2,21 @@
 
 mod removals;
 mod strangers;
+mod truth;
 
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
+/// A line for which so many arrivals are to be expected, if it is not a new one.
 fn claim(seen: u64, may_have_more: bool, expected: f64) -> Claim {
     Claim {
         seen,
         may_have_more,
         is_delivered: true,
-        expected,
+        is_used: expected > 0.0,
+        is_quick: expected > 0.0,
+        measured: expected,
         ..Claim::default()
     }
 }
@@ -24,10 +28,19 @@ fn pushes(pushes: u64) -> Tally {
     }
 }
 
-/// What the lines get of the arrivals that nobody has seen.
+/// What the lines get of the arrivals that nobody has seen, and how good all that is together.
 fn settle(ledger: &mut Ledger, all: u64, claims: &[Claim]) -> (Vec<u64>, Counts) {
-    let settled = ledger.settle(pushes(all), claims);
-    (settled.unseen, settled.counts)
+    told(&ledger.settle(pushes(all), claims))
+}
+
+fn told(settled: &Settled) -> (Vec<u64>, Counts) {
+    let unseen = settled.0.iter().map(|part| part.unseen).collect();
+    let counts = settled.0.iter().map(|part| part.counts);
+    (unseen, counts.fold(Counts::Exact, Counts::and))
+}
+
+fn removed(settled: &Settled) -> Vec<u64> {
+    settled.0.iter().map(|part| part.removed).collect()
 }
 
 #[test]
@@ -85,32 +98,90 @@ fn what_is_pushed_elsewhere_while_a_list_is_followed_is_not_saved_up_for_it() {
     assert_eq!(settled.0, [20]);
 }
 
-#[test]
-fn a_line_never_seen_busy_gets_them_only_if_no_other_was() {
-    let quiet = |queue| Claim {
+fn quiet(queue: usize) -> Claim {
+    Claim {
         queue,
         may_have_more: true,
         is_delivered: true,
         is_default: true,
         ..Claim::default()
-    };
+    }
+}
+
+#[test]
+fn a_queue_that_was_never_used_gets_them_only_if_it_is_the_only_one() {
     let mut ledger = Ledger::default();
     ledger.settle(pushes(0), &[]);
-    let settled = settle(&mut ledger, 10, &[quiet(0), quiet(1)]);
-    assert_eq!(settled, (vec![5, 5], Counts::Shared));
-    let settled = settle(&mut ledger, 20, &[quiet(0), claim(0, true, 2.0)]);
+    let settled = settle(&mut ledger, 10, &[quiet(0)]);
+    assert_eq!(settled, (vec![10], Counts::Exact));
+    // Of two that nothing is known of, neither.
+    let settled = settle(&mut ledger, 20, &[quiet(0), quiet(1)]);
+    assert_eq!(settled, (vec![0, 0], Counts::LowerBound));
+    assert_eq!(
+        settle(&mut ledger, 20, &[quiet(0), quiet(1)]).1,
+        Counts::Exact
+    );
+    let settled = settle(&mut ledger, 30, &[quiet(0), claim(0, true, 2.0)]);
     assert_eq!(settled, (vec![0, 10], Counts::Exact));
     let busy = Claim {
         queue: 1,
         ..claim(0, true, 2.0)
     };
-    let settled = settle(&mut ledger, 30, &[quiet(0), busy]);
+    let settled = settle(&mut ledger, 40, &[quiet(0), busy]);
     assert_eq!(settled, (vec![0, 10], Counts::Shared));
-    // Too many to guess: then it is said that some are missing.
-    let many: Vec<Claim> = (0..40).map(quiet).collect();
-    let settled = settle(&mut ledger, 40, &many);
-    assert_eq!(settled, (vec![0; 40], Counts::LowerBound));
-    assert_eq!(settle(&mut ledger, 40, &[busy]).1, Counts::LowerBound);
+    // Nor if others are not read that may have had them.
+    let partial = Tally {
+        is_partial: true,
+        ..pushes(50)
+    };
+    let settled = ledger.settle(partial, &[quiet(0)]);
+    assert_eq!(told(&settled), (vec![0], Counts::LowerBound));
+}
+
+#[test]
+fn a_queue_whose_jobs_wait_gets_none_of_those_that_go_quickly() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    let slow = Claim {
+        queue: 1,
+        is_quick: false,
+        ..claim(1, true, 9.0)
+    };
+    let settled = settle(&mut ledger, 50, &[quiet(0), slow]);
+    assert_eq!(settled, (vec![0, 0], Counts::LowerBound));
+    // As soon as the other one has been caught with a job it gets them.
+    let caught = Claim {
+        is_quick: true,
+        caught: 0.1,
+        ..quiet(0)
+    };
+    let settled = settle(&mut ledger, 100, &[caught, slow]);
+    assert_eq!(settled, (vec![49, 0], Counts::Shared));
+}
+
+#[test]
+fn they_are_shared_by_measured_rates_and_else_by_what_was_found_at_a_look() {
+    let mut ledger = Ledger::default();
+    ledger.settle(pushes(0), &[]);
+    let line = |queue, measured, caught| Claim {
+        queue,
+        caught,
+        is_used: true,
+        is_quick: true,
+        ..claim(0, true, measured)
+    };
+    let mut share = |all, claims: &[Claim]| settle(&mut ledger, all, claims).0;
+    let caught = [line(0, 0.0, 0.3), line(1, 0.0, 0.1)];
+    assert_eq!(share(100, &caught), [75, 25]);
+    // One that tells both says how many come for each that is found.
+    let both = [line(0, 0.0, 0.3), line(1, 20.0, 0.1)];
+    assert_eq!(share(200, &both), [75, 25]);
+    // Half of the time it held others, and was not free.
+    let busy = Claim {
+        had_jobs: true,
+        ..line(0, 30.0, 0.0)
+    };
+    assert_eq!(share(300, &[busy, line(1, 5.0, 0.0)]), [75, 25]);
 }
 
 #[test]
@@ -122,25 +193,24 @@ fn where_queues_are_not_read_what_others_get_is_a_guess() {
         ..pushes(all)
     };
     let busy = claim(0, true, 2.0);
-    let settled = ledger.settle(partial(0), &[busy]);
-    assert_eq!(settled.counts, Counts::Exact);
+    let settled = told(&ledger.settle(partial(0), &[busy]));
+    assert_eq!(settled.1, Counts::Exact);
     // In truth these went to the quiet queue, which is read later.
-    let settled = ledger.settle(partial(3), &[busy]);
-    assert_eq!((settled.unseen, settled.counts), (vec![3], Counts::Shared));
+    let settled = told(&ledger.settle(partial(3), &[busy]));
+    assert_eq!(settled, (vec![3], Counts::Shared));
     let quiet = Claim {
         queue: 1,
         ..claim(3, false, 0.0)
     };
-    let settled = ledger.settle(pushes(3), &[busy, quiet]);
-    assert_eq!(
-        (settled.unseen, settled.counts),
-        (vec![0, 0], Counts::Shared)
-    );
+    let settled = settle(&mut ledger, 3, &[busy, quiet]);
+    assert_eq!(settled, (vec![0, 0], Counts::Shared));
     // Made good at the cost of whoever comes next; then all is even.
-    let settled = ledger.settle(pushes(5), &[busy]);
-    assert_eq!((settled.unseen, settled.counts), (vec![0], Counts::Shared));
-    let settled = ledger.settle(pushes(9), &[busy]);
-    assert_eq!((settled.unseen, settled.counts), (vec![3], Counts::Exact));
+    let settled = settle(&mut ledger, 5, &[busy]);
+    assert_eq!(settled, (vec![0], Counts::Shared));
+    let settled = settle(&mut ledger, 9, &[busy]);
+    assert_eq!(settled, (vec![3], Counts::Shared));
+    let settled = settle(&mut ledger, 12, &[busy]);
+    assert_eq!(settled, (vec![3], Counts::Exact));
 }
 
 proptest! {
@@ -156,7 +226,7 @@ proptest! {
                 .into_iter()
                 .enumerate()
                 .map(|(queue, (seen, may_have_more, expected, is_default))| Claim {
-                    queue, seen, may_have_more, expected, is_default, ..Claim::default()
+                    queue, is_default, ..claim(seen, may_have_more, expected)
                 })
                 .collect();
             pushed += more;
@@ -213,7 +283,7 @@ proptest! {
                 deliveries: is_told.then_some(at_count.1),
                 ..pushes(at_count.0)
             };
-            let Settled { unseen, counts, .. } = ledger.settle(tally, &[line]);
+            let (unseen, counts) = told(&ledger.settle(tally, &[line]));
             prop_assert_eq!(counts, Counts::Exact);
             counted += seen + unseen[0];
             prop_assert!(counted <= pushed, "{} of {}", counted, pushed);

@@ -1,6 +1,7 @@
 //! What statistics leave in doubt: what has left or come without being counted.
 
 use super::{FlowMemory, Line, QueueFlow};
+use crate::model::flow::ledger::Counts;
 use crate::model::flow::sample::FlowSample;
 use crate::model::flow::view::{FlowBasis, FlowTotals};
 use crate::model::flow::waits::Waits;
@@ -54,6 +55,23 @@ impl FlowMemory {
         }
     }
 
+    /// What came and went meanwhile has not been counted.
+    pub(in crate::model) fn lose_sight(&mut self) {
+        match self {
+            Self::Unseen => {}
+            Self::Quiet(_, counts) => *counts = counts.and(Counts::LowerBound),
+            Self::Active(flow) => flow.totals.counts = flow.totals.counts.and(Counts::LowerBound),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        match self {
+            Self::Unseen => Counts::Exact,
+            Self::Quiet(_, counts) => *counts,
+            Self::Active(flow) => flow.totals.counts,
+        }
+    }
+
     /// What the age of the oldest job rests on, as far as others know more than the counts.
     pub(in crate::model::flow) fn set_basis(
         &mut self,
@@ -61,8 +79,12 @@ impl FlowMemory {
         sample: &FlowSample,
         window: Window,
     ) {
-        if let Self::Quiet(span) = *self {
-            *self = Self::Active(Box::new(QueueFlow::new(sample, window, Some(span))));
+        if let Self::Quiet(span, counts) = *self {
+            *self = Self::Active(Box::new(QueueFlow::new(
+                sample,
+                window,
+                Some((span, counts)),
+            )));
         }
         if let Self::Active(flow) = self {
             flow.basis = basis;

@@ -1,13 +1,13 @@
 //! Writing the flow of a queue down and taking it up.
 
+use super::turnover::Turnover;
 use super::{FlowMemory, Line, QueueFlow};
 use crate::model::Timestamp;
 use crate::model::flow::curve::WaitCurve;
-use crate::model::flow::ledger::Counts;
 use crate::model::flow::rate::Rate;
 use crate::model::flow::sample::{Span, Starts};
 use crate::model::flow::saved::{
-    SavedFlow, SavedLine, SavedQueue, SavedSpan, SavedTotals, Shift, age_down, age_up,
+    SavedFlow, SavedLine, SavedQueue, SavedQuiet, SavedSpan, SavedTotals, Shift, age_down, age_up,
 };
 use crate::model::flow::view::{FlowBasis, FlowTotals};
 use crate::model::flow::waits::Waits;
@@ -18,7 +18,10 @@ impl FlowMemory {
     pub(crate) fn save(&self, now: f64) -> Option<SavedFlow> {
         match self {
             Self::Unseen => None,
-            Self::Quiet(span) => Some(SavedFlow::Quiet(save_span(*span, now))),
+            Self::Quiet(span, counts) => Some(SavedFlow::Quiet(SavedQuiet {
+                span: save_span(*span, now),
+                counts: (*counts).into(),
+            })),
             Self::Active(flow) if flow.was_seen => {
                 Some(SavedFlow::Active(Box::new(flow.save(now))))
             }
@@ -30,7 +33,9 @@ impl FlowMemory {
     /// sense.
     pub(crate) fn resume(saved: &SavedFlow, shift: &Shift, buckets: &Arc<[f64]>) -> Self {
         match saved {
-            SavedFlow::Quiet(span) => Self::Quiet(resume_span(*span, shift)),
+            SavedFlow::Quiet(quiet) => {
+                Self::Quiet(resume_span(quiet.span, shift), quiet.counts.into())
+            }
             SavedFlow::Active(queue) => QueueFlow::resume(queue, shift, buckets)
                 .map_or(Self::Unseen, |flow| Self::Active(Box::new(flow))),
         }
@@ -43,7 +48,7 @@ impl QueueFlow {
             id: line.id,
             epoch: line.epoch,
             arrived: line.arrived,
-            arrivals: line.arrivals.save(now),
+            turnover: line.turnover.save(now),
             started: line.started.map(|starts| starts.first),
             curve: line.curve.save(now),
         };
@@ -60,12 +65,7 @@ impl QueueFlow {
                 put_back: totals.put_back,
                 censored: totals.censored,
                 late: totals.late,
-                counts: match totals.counts {
-                    Counts::Exact => 0,
-                    Counts::Shared => 1,
-                    Counts::LowerBound => 2,
-                    Counts::Assumed => 3,
-                },
+                counts: totals.counts.into(),
             },
             waits: self.waits.as_ref().map(Waits::save),
             departures: self.departures.save(now),
@@ -78,7 +78,7 @@ impl QueueFlow {
                 id: line.id,
                 epoch: line.epoch,
                 arrived: line.arrived,
-                arrivals: Rate::resume(&line.arrivals, shift),
+                turnover: Turnover::resume(&line.turnover, shift),
                 started: line.started.map(Starts::of),
                 curve: WaitCurve::resume(&line.curve, shift)?,
             })
@@ -97,12 +97,7 @@ impl QueueFlow {
                 put_back: totals.put_back,
                 censored: totals.censored,
                 late: totals.late,
-                counts: match totals.counts {
-                    0 => Counts::Exact,
-                    1 => Counts::Shared,
-                    3 => Counts::Assumed,
-                    _ => Counts::LowerBound,
-                },
+                counts: totals.counts.into(),
             },
             waits: saved
                 .waits

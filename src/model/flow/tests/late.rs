@@ -10,7 +10,6 @@ fn poll(memory: &mut FlowMemory, at: f64, line: LineSample, objective: Option<f6
     };
     let settings = Settings {
         buckets: &objective.iter().copied().collect(),
-        counts: Counts::Exact,
         objective: objective.map(Duration::from_secs_f64),
         starts: u64::MAX,
         witness: &Witness::default(),

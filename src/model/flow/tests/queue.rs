@@ -144,7 +144,6 @@ fn a_broker_clock_that_jumps_ahead_costs_the_memory_and_one_that_falls_back_does
             window(3.0 + jump),
             &Settings {
                 buckets: &DEFAULT_BUCKETS.into(),
-                counts: Counts::Exact,
                 objective: None,
                 starts: u64::MAX,
                 witness: &Witness::default(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::MeasuredView;
-use crate::model::flow::{Counts, Settings, Witness};
+use crate::model::flow::{Settings, Witness};
 use proptest::prelude::*;
 
 #[test]
@@ -25,7 +25,6 @@ fn a_million_waiting_tasks_keep_their_waits() {
     let buckets: std::sync::Arc<[f64]> = [1005.0, 1500.0, 1999.0, 2000.5].into();
     let settings = Settings {
         buckets: &buckets,
-        counts: Counts::Exact,
         objective: None,
         starts: u64::MAX,
         witness: &Witness::default(),

@@ -114,7 +114,6 @@ impl Rig {
     ) -> Result<(), TestCaseError> {
         let settings = Settings {
             buckets: &self.buckets,
-            counts: Counts::Exact,
             objective: Some(Duration::from_secs(3)),
             starts,
             witness: &Witness::default(),

@@ -14,7 +14,6 @@ fn uncounted(ready: impl Fn(f64) -> u64, consumers_hold: u64) -> Vec<(f64, Laten
     let (mut memory, buckets) = (FlowMemory::default(), Arc::from(DEFAULT_BUCKETS));
     let settings = Settings {
         buckets: &buckets,
-        counts: Counts::Exact,
         objective: None,
         starts: u64::MAX,
         witness: &Witness::default(),
@@ -313,7 +312,6 @@ fn put_back_and_taken_again(held: f64, waits: f64, has_history: bool) -> FlowVie
         if let Some(flow) = &rows["q"].flow {
             let settings = Settings {
                 buckets: &buckets,
-                counts: Counts::Exact,
                 objective: Some(Duration::from_secs(5)),
                 starts: u64::MAX,
                 witness: &Witness::default(),

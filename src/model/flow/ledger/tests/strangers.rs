@@ -18,8 +18,8 @@ fn unseen(
         is_default: true,
         ..claim(0, true, 0.0)
     };
-    let settled = ledger.settle(tally, &[line]);
-    (settled.unseen[0], settled.counts)
+    let (unseen, counts) = told(&ledger.settle(tally, &[line]));
+    (unseen[0], counts)
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn where_deliveries_are_not_counted_pops_are_the_limit_and_nothing_is_called_exa
             is_default: true,
             ..claim(0, true, 0.0)
         };
-        let settled = ledger.settle(tally, &[line]);
-        (settled.unseen[0], settled.counts)
+        let (unseen, counts) = told(&ledger.settle(tally, &[line]));
+        (unseen[0], counts)
     };
     let mut ledger = Ledger::default();
     poll(&mut ledger, 0, 0);
@@ -89,12 +89,12 @@ fn where_deliveries_are_not_counted_pops_are_the_limit_and_nothing_is_called_exa
     // Two more may be waiting since.
     assert_eq!(poll(&mut ledger, 80, 34), (4, Counts::Assumed));
     assert_eq!(poll(&mut ledger, 130, 36), (2, Counts::Assumed));
-    assert_eq!(poll(&mut ledger, 180, 38), (2, Counts::LowerBound));
-    assert_eq!(poll(&mut ledger, 230, 40), (0, Counts::LowerBound));
+    assert_eq!(poll(&mut ledger, 180, 38), (2, Counts::Estimated));
+    assert_eq!(poll(&mut ledger, 230, 40), (0, Counts::Estimated));
     // Three consumers wait, which is counted; what is pushed then they get without being counted, and
     // two of them ask for more.
     let mut ledger = Ledger::default();
     poll(&mut ledger, 0, 0);
-    assert_eq!(poll(&mut ledger, 0, 3), (0, Counts::Assumed));
+    assert_eq!(poll(&mut ledger, 0, 3), (0, Counts::Exact));
     assert_eq!(poll(&mut ledger, 3, 5), (3, Counts::Assumed));
 }
