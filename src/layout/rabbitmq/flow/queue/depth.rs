@@ -94,6 +94,10 @@ impl QueueFlow {
                 word.more = Some(More::Back);
             }
         }
+        if depth.ready == 0 {
+            // So lately nothing at all was waiting.
+            word.gone = u64::MAX;
+        }
         self.word = word;
         corrected
     }
