@@ -153,7 +153,7 @@ impl Ledger {
             doubt,
         } = self.arrivals(before, claims);
         for (part, claim) in parts.iter_mut().zip(claims) {
-            if claim.may_have_more {
+            if claim.is_likely() {
                 part.counts = part.counts.and(self.doubt);
             }
         }
@@ -207,13 +207,13 @@ impl Ledger {
                 self.room = signed(pushed).saturating_add(self.balance.max(0));
             }
             self.balance = balance.min(self.room);
-            return Shared::nothing(
-                claims,
-                match balance > 0 {
+            return Shared {
+                doubt: match balance > 0 {
                     true => Counts::LowerBound,
                     false => Counts::Exact,
                 },
-            );
+                ..Shared::nothing(claims, Counts::Exact)
+            };
         };
         self.balance = match wanted {
             0 => balance,
@@ -290,7 +290,7 @@ impl Shared {
     /// Nothing for any of them, and how good that is for those that may have had something.
     fn nothing(claims: &[Claim], doubt: Counts) -> Self {
         let part = |claim: &Claim| Part {
-            counts: match claim.may_have_more {
+            counts: match claim.is_likely() {
                 true => doubt,
                 false => Counts::Exact,
             },

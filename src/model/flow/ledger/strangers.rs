@@ -36,7 +36,7 @@ pub(super) struct Strangers {
     owed: u64,
     /// Some have counted as jobs.
     has_admitted: bool,
-    /// When others were found to push, more had counted as jobs than is proved.
+    /// When others were found to push, some had counted as jobs already.
     is_doubtful: bool,
 }
 
@@ -79,9 +79,8 @@ impl Strangers {
         let admitted = self.admit_some(wanted, recent, span);
         self.has_admitted |= admitted > 0;
         if self.are_pushing() && self.has_admitted {
-            // Without deliveries nothing is proved, nor with those of others.
-            let is_unproved = span.deliveries.is_none() || self.spare < 0.0;
-            self.is_doubtful |= (!were_pushing && is_unproved) || self.deliveries.is_enough();
+            // Some of those may have been theirs.
+            self.is_doubtful |= !were_pushing || self.deliveries.is_enough();
         }
         admitted
     }

@@ -46,7 +46,7 @@ fn removed(settled: &Settled) -> Vec<u64> {
 #[test]
 fn one_line_gets_all_that_was_pushed_and_not_seen() {
     let mut ledger = Ledger::default();
-    let lines = [claim(0, true, 0.0)];
+    let lines = [quiet(0)];
     assert_eq!(settle(&mut ledger, 100, &lines).1, Counts::LowerBound);
     let lines = [claim(7, false, 0.0), claim(3, true, 1.0)];
     let settled = settle(&mut ledger, 150, &lines);
