@@ -305,6 +305,27 @@ fn a_list_that_is_deleted_is_empty_and_what_comes_then_is_new() {
 }
 
 #[test]
+fn what_a_server_has_lost_counts_as_removed_and_not_as_started() {
+    let mut list = Used::new();
+    list.push(30);
+    list.seen();
+    list.take(5);
+    list.seen();
+    // It keeps nothing on a disk.
+    list.redis.kill();
+    list.redis.restart();
+    list.connection = list.redis.connection();
+    list.waiting.clear();
+    let body = list.seen();
+    assert_eq!(body["started_total"], 5, "{body}");
+    assert_eq!(body["flow"]["waits_count"], 5, "{body}");
+    assert_eq!(body["flow"]["removed_total"], 25, "{body}");
+    list.push(2);
+    list.take(2);
+    assert_eq!(list.seen()["started_total"], 7);
+}
+
+#[test]
 fn what_is_put_back_at_the_head_has_a_lower_bound_until_it_is_gone() {
     let mut list = Used::new();
     list.push(8);
