@@ -62,9 +62,12 @@ fn check(scenario: &Scenario, interval: f64, told: bool) {
     } else {
         assert_eq!(totals.counts, Counts::LowerBound, "{name}");
     }
-    if scenario.crashes.is_empty() {
-        assert_eq!(run.without_max, 0, "{name}");
-    }
+    // Only while what a crash has put back is at the head.
+    let unbounded = match scenario.crashes.is_empty() {
+        true => 0,
+        false => run.scored / 20,
+    };
+    assert!(run.without_max <= unbounded, "{name}: {}", run.without_max);
 }
 
 #[test]

@@ -299,28 +299,29 @@ fn poll(
     }
     let mut probe = layout.probe(queues, now);
     let mut replies = Vec::new();
-    loop {
+    let mut outcomes = loop {
         match probe.step(replies) {
             Step::Read(reads) => {
                 replies = reads.iter().map(|read| lists.answer(read)).collect();
             }
-            Step::Done(mut outcomes) => {
-                let Some(Outcome::Observed(observation)) = outcomes.pop() else {
-                    panic!("readable");
-                };
-                let mut sample = observation.flow.unwrap();
-                sample.span = Span { from: at, to: at };
-                let claims: Vec<Claim> = memory.claims(0, &sample).collect();
-                let settled = ledger.settle(tally, &claims);
-                settled.hand_out(sample.lines.iter_mut());
-                let settings = Settings {
-                    buckets,
-                    objective: None,
-                    starts: u64::MAX,
-                    witness: &Witness::default(),
-                };
-                return memory.apply(&sample, Window { from: now, to: now }, &settings);
-            }
+            Step::Done(outcomes) => break outcomes,
         }
-    }
+    };
+    drop(probe);
+    layout.told();
+    let Some(Outcome::Observed(observation)) = outcomes.pop() else {
+        panic!("readable");
+    };
+    let mut sample = observation.flow.unwrap();
+    sample.span = Span { from: at, to: at };
+    let claims: Vec<Claim> = memory.claims(0, &sample).collect();
+    let settled = ledger.settle(tally, &claims);
+    settled.hand_out(sample.lines.iter_mut());
+    let settings = Settings {
+        buckets,
+        objective: None,
+        starts: u64::MAX,
+        witness: &Witness::default(),
+    };
+    memory.apply(&sample, Window { from: now, to: now }, &settings)
 }
