@@ -63,10 +63,6 @@ fn check(with_index: bool) {
         let few = if with_index { 8 } else { 3 };
         assert!(total(&idle, "enqueued_total") <= few, "{idle}");
         assert!(total(&busy, "enqueued_total") <= sent + few, "{busy}");
-        println!(
-            "idle {}, busy {}",
-            idle["enqueued_total"], busy["enqueued_total"]
-        );
         // Where theirs were taken for jobs it is no lower bound, and does not say so.
         let counts = match (with_index, total(&idle, "enqueued_total")) {
             (true, 1..) => "estimated",
