@@ -281,6 +281,11 @@ impl WaitCurve {
         self.unordered_until = self.arrived;
     }
 
+    /// So many of the first messages may be others than their numbers say.
+    pub fn doubtful(&self) -> u64 {
+        count(self.furthest - self.departed)
+    }
+
     /// The first messages may be others than their numbers say: put at the head, or back there.
     pub fn distrust_numbers(&mut self, first: u64) {
         let last = self.departed.saturating_add(number(first));

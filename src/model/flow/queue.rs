@@ -268,6 +268,7 @@ impl QueueFlow {
             .saturating_sub(line.arrived)
             .saturating_add(arrivals.unseen);
         let since = line.curve.seen_from();
+        let doubtful = line.curve.doubtful();
         let lost = arrivals.epoch != line.epoch;
         let counts = sample.counts();
         line.turnover.note(&Look {
@@ -337,6 +338,10 @@ impl QueueFlow {
             line.curve.lose_sight(arrivals.newer);
             if arrivals.order != Order::Kept {
                 line.curve.distrust_order();
+                if sample.started.is_none() {
+                    // Whether it was these that have left is not known then.
+                    line.curve.distrust_numbers(doubtful);
+                }
             }
         }
         let puts = |misuse| Misuse {
