@@ -27,14 +27,10 @@ pub(super) fn order(
     let left = verdict.arrived + signed(before.ready) - signed(ready);
     let seen = match verdict.out_of_order {
         true => Order::Broken,
-        false => shown(before, ready, (end, ends), verdict),
+        false => shown(before, (ready, left), (end, ends), verdict),
     };
-    let is_head_known = !verdict.lost
-        && ends
-            .ahead
-            .first()
-            .and_then(|head| place(before.ahead(), *head))
-            .is_some_and(|place| signed(place) <= left);
+    let place = ends.ahead.first().and_then(|head| place(before, *head));
+    let is_head_known = !verdict.lost && place.is_some_and(|place| signed(place as u64) <= left);
     match is_head_known {
         true => (seen, 0),
         false => (seen, verdict.others(before, ready)),
@@ -43,7 +39,7 @@ pub(super) fn order(
 
 fn shown(
     before: &ListMarks,
-    ready: u64,
+    (ready, left): (u64, i64),
     (head, ends): (End, Ends<'_>),
     verdict: &Verdict,
 ) -> Order {
@@ -56,7 +52,6 @@ fn shown(
     let (Some(first), false) = (ends.ahead.first(), verdict.lost) else {
         return unless(true);
     };
-    let left = verdict.arrived + signed(before.ready) - signed(ready);
     if left < 0 {
         // More are there than have come.
         return Order::Broken;
@@ -66,7 +61,7 @@ fn shown(
     }
     let is_known = |element: &u64| known.contains(element);
     let is_whole = known.len() as u64 == before.ready;
-    let Some(at) = place(known, *first) else {
+    let Some(at) = place(before, *first) else {
         let mut seen = ends.ahead.iter().chain(ends.behind);
         let all = ends.ahead.len() + ends.behind.len();
         return match is_whole {
@@ -76,8 +71,8 @@ fn shown(
             false => unless(true),
         };
     };
-    let (gone, stayed) = known.split_at(at as usize);
-    let is_as_counted = signed(at) == left;
+    let (gone, stayed) = known.split_at(at);
+    let is_as_counted = signed(at as u64) == left;
     if !is_as_counted || stayed.iter().zip(ends.ahead).any(|(was, is)| was != is) {
         return Order::Broken;
     }
@@ -98,9 +93,9 @@ fn shown(
     }
 }
 
-fn place(elements: &[u64], wanted: u64) -> Option<u64> {
-    let place = elements.iter().position(|element| *element == wanted);
-    place.map(|place| place as u64)
+/// Where an element stood at the last poll, from the head on.
+fn place(before: &ListMarks, wanted: u64) -> Option<usize> {
+    before.ahead().iter().position(|element| *element == wanted)
 }
 
 /// Whether two of them are alike: then finding one of them says nothing.
